@@ -1,0 +1,1 @@
+"""Floor 3: the three daemons (reference, broker, server) and what they share."""

@@ -1,0 +1,140 @@
+"""MessagePack in and out: the only room that knows the bytes.
+
+Decoding is bounded twice: the frame by the socket, the containers here.  What comes out has been
+checked against `messages`; what does not fit raises `Malformed`, never anything else.
+"""
+
+import math
+from typing import Any
+
+import msgpack
+import msgspec
+
+from recado.protocol.errors import Malformed
+from recado.protocol.limits import (
+    ARRAY_ITEMS_MAX,
+    CLIENT_MAP_ITEMS_MAX,
+    LAMPORT_LIMIT,
+    NESTING_MAX,
+    PEER_FRAME_BYTES_MAX,
+    PEER_MAP_ITEMS_MAX,
+    REQUEST_FRAME_BYTES_MAX,
+    TEXT_BYTES_MAX,
+)
+from recado.protocol.messages import REQUESTS, Asked, Reply, Request
+
+# Services whose frames may be as large as a page between servers.
+PEER_SERVICES = frozenset({"replicate", "sync"})
+
+_pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+
+
+def pack(value: Any) -> bytes:
+    """MessagePack in shortest encodings."""
+    return _pack(value)  # type: ignore[no-any-return]
+
+
+def _reject_extension(code: int, data: bytes) -> Any:
+    raise ValueError(f"extension type {code}")
+
+
+def unpack(frame: bytes, *, frame_bytes_max: int = PEER_FRAME_BYTES_MAX) -> Any:
+    """Bounded decode of one complete MessagePack value.  Raises `Malformed`."""
+    if len(frame) > frame_bytes_max:
+        raise Malformed(f"frame of {len(frame)} bytes, at most {frame_bytes_max}")
+    small = len(frame) <= REQUEST_FRAME_BYTES_MAX
+    try:
+        value = msgpack.unpackb(
+            frame,
+            raw=False,
+            strict_map_key=True,
+            ext_hook=_reject_extension,
+            max_array_len=ARRAY_ITEMS_MAX,
+            max_map_len=CLIENT_MAP_ITEMS_MAX if small else PEER_MAP_ITEMS_MAX,
+            max_str_len=4 * TEXT_BYTES_MAX,
+            max_bin_len=REQUEST_FRAME_BYTES_MAX,
+            max_ext_len=0,
+        )
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise Malformed(f"not MessagePack: {error or type(error).__name__}") from None
+    _check_depth(value, NESTING_MAX)
+    return value
+
+
+def _check_depth(value: Any, left: int) -> None:
+    if left == 0 and isinstance(value, dict | list):
+        raise Malformed(f"nested deeper than {NESTING_MAX}")
+    if isinstance(value, dict):
+        for item in value.values():
+            if isinstance(item, dict | list):
+                _check_depth(item, left - 1)
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, dict | list):
+                _check_depth(item, left - 1)
+
+
+def lamport(value: int | float | None, *, service: str = "error") -> int:
+    """A clock from the wire: missing is 0, integral floats are taken.  Raises `Malformed`."""
+    if value is None:
+        return 0
+    if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
+        raise Malformed("clock is not a whole number", service=service)
+    if not 0 <= value < LAMPORT_LIMIT:
+        raise Malformed("clock out of range", service=service)
+    return int(value)
+
+
+def decode_request(frame: bytes) -> Asked:
+    """A request frame, checked against the schema of its service.
+
+    An unknown service comes back with ``known=False``.  Raises `Malformed` with the service name
+    to echo and the clock to exceed, as far as they could be read.
+    """
+    raw = unpack(frame)
+    if not isinstance(raw, dict):
+        raise Malformed("a request is a map with 'service' and 'data'")
+    service, data = raw.get("service"), raw.get("data")
+    if not isinstance(service, str) or not 0 < len(service) <= 64:
+        raise Malformed("'service' is missing or not a short text")
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise Malformed("'data' is not a map", service=service)
+    if len(frame) > REQUEST_FRAME_BYTES_MAX and service not in PEER_SERVICES:
+        raise Malformed(f"request larger than {REQUEST_FRAME_BYTES_MAX} bytes", service=service)
+    clock = lamport(_number(data.get("clock"), service), service=service)
+    schema = REQUESTS.get(service)
+    try:
+        asked = msgspec.convert(data, schema or Request)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise Malformed(str(error), service=service, clock=clock) from None
+    return Asked(service, asked, clock, schema is not None)
+
+
+def _number(value: Any, service: str) -> int | float | None:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    raise Malformed("clock is not a number", service=service)
+
+
+def encode(service: str, data: dict[str, Any]) -> bytes:
+    """An envelope, request or reply."""
+    return pack({"service": service, "data": data})
+
+
+def decode_reply(frame: bytes) -> Reply:
+    """A reply frame.  Raises `Malformed`."""
+    raw = unpack(frame)
+    try:
+        return msgspec.convert(raw, Reply)
+    except msgspec.ValidationError as error:
+        raise Malformed(str(error)) from None
+
+
+def decode_publication(frame: bytes) -> dict[str, Any]:
+    """The body frame of a publication: a flat map.  Raises `Malformed`."""
+    raw = unpack(frame)
+    if not isinstance(raw, dict):
+        raise Malformed("a publication is a map")
+    return raw

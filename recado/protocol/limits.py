@@ -1,0 +1,65 @@
+"""Every number that bounds something, in one place, with the relations between them asserted.
+
+A bound belongs here if crossing it is an error, a refusal or a wait.  Timings that operators
+tune are settings (`recado.config`); the figures there are defaults, these are promises.
+"""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# Names and texts -----------------------------------------------------------------------------
+NAME_BYTES_MAX: Final = 64  # a user or channel name, UTF-8, after trimming
+NODE_NAME_CHARACTERS_MAX: Final = 32
+TEXT_BYTES_MAX: Final = 16 * KIB  # the text of one message, UTF-8
+ID_BYTES_MAX: Final = 64  # a client-made message id, bin or UTF-8 str
+
+# Lamport stamps (A13) ------------------------------------------------------------------------
+LAMPORT_LIMIT: Final = 2**53 - 2**40  # stamps are in [1, limit): exact in a double, room to count
+CLIENT_ADVANCE_PER_REQUEST: Final = 2**10  # how far one unsigned client clock may move ours
+CLIENT_ADVANCE_BURST: Final = 2**14
+CLIENT_ADVANCE_PER_SECOND: Final = 2**8
+
+# Frames --------------------------------------------------------------------------------------
+REQUEST_FRAME_BYTES_MAX: Final = 256 * KIB  # what clients may send
+PEER_FRAME_BYTES_MAX: Final = 4 * MIB  # what servers may send each other; ZMQ_MAXMSGSIZE
+NESTING_MAX: Final = 8
+CLIENT_MAP_ITEMS_MAX: Final = 1024
+PEER_MAP_ITEMS_MAX: Final = 65_536
+ARRAY_ITEMS_MAX: Final = 4096
+
+# Replication ---------------------------------------------------------------------------------
+PAGE_ENTRIES_MAX: Final = 2000  # one page of a pull
+PAGE_BYTES_MAX: Final = 1 * MIB
+PUSH_ENTRIES_MAX: Final = 512  # one push
+WINDOW_ENTRIES_MAX: Final = 1024  # pushed to one peer and not yet confirmed
+WINDOW_BYTES_MAX: Final = 1 * MIB
+COMMIT_ENTRIES_MAX: Final = 512  # one group commit
+PENDING_ENTRIES_MAX: Final = 4096  # appended and not yet committed; beyond it: `busy`
+ACK_WAITERS_MAX: Final = 4096
+PLAIN_SYNC_BYTES_MAX: Final = 1 * MIB
+HISTORY_MESSAGES_MAX: Final = 1000
+HISTORY_MESSAGES_DEFAULT: Final = 100
+HISTORY_SCAN_ENTRIES_MAX: Final = 5000  # entries looked at for one `since` page
+HISTORY_PAGE_BYTES_MAX: Final = 1 * MIB
+ABSENCE_CHECKS_MAX: Final = 256  # refusals that wait until the peers were asked
+
+# Loops ---------------------------------------------------------------------------------------
+DRAIN_MESSAGES_MAX: Final = 256  # taken from one socket per wake
+SUBSCRIPTIONS_PER_CLIENT_MAX: Final = 1024
+
+# Clocks --------------------------------------------------------------------------------------
+ADJUSTMENT_SECONDS_MAX: Final = 86_400.0
+
+# Registry ------------------------------------------------------------------------------------
+REGISTERED_SERVERS_MAX: Final = 1024
+RANK_MAX: Final = 10**6
+
+assert TEXT_BYTES_MAX + 16 * KIB <= REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
+assert PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
+assert HISTORY_PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
+assert PUSH_ENTRIES_MAX <= PAGE_ENTRIES_MAX <= ARRAY_ITEMS_MAX
+assert PUSH_ENTRIES_MAX <= WINDOW_ENTRIES_MAX
+assert COMMIT_ENTRIES_MAX <= PENDING_ENTRIES_MAX
+assert CLIENT_ADVANCE_PER_REQUEST <= CLIENT_ADVANCE_BURST

@@ -1,0 +1,279 @@
+"""The whole language: what a request may carry, what a log entry is, what replies are made of.
+
+An envelope is ``{"service": str, "data": map}``; `data` carries ``timestamp`` and ``clock`` beside
+the fields below.  Unknown fields are ignored, wrong types refused.  Everything optional here is
+ours; clients of the plain contract send none of it.  `recado.protocol.codec` turns bytes into
+these and back.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import msgspec
+
+Timestamp = int | float | str | None  # seconds, milliseconds, ISO 8601, or missing
+Identifier = Any  # bytes, str or None; `names.identifier` checks (msgspec has no such union)
+
+
+class Kind(IntEnum):
+    """What a log entry says.  Unknown kinds are kept, relayed and not shown (A36)."""
+
+    LOGIN = 1
+    CHANNEL = 2
+    CHANNEL_MESSAGE = 3
+    USER_MESSAGE = 4
+
+
+KIND_NAMES: Mapping[str, Kind] = {k.name.lower(): k for k in Kind}
+
+
+class Level(StrEnum):
+    """Acknowledgement levels: how many durable copies an answer stands for."""
+
+    LOCAL = "local"
+    QUORUM = "quorum"
+    ALL = "all"
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One entry of one origin's log; immutable, the same bytes on every replica.
+
+    The order that people see is ``key``: (lamport, origin, seq).  `author` is a user id (16 bytes),
+    `target` a channel name (str) or a user id (bytes), `prev` the seq of this origin's previous
+    entry with the same target (0: none), `header` the canonical MessagePack bytes and `hash` the
+    chain hash ``blake2b16(hash of seq-1 ‖ header)``.
+    """
+
+    origin: str
+    seq: int
+    lamport: int
+    wall_ms: int
+    kind: int
+    author: bytes | None
+    id: bytes | None
+    target: str | bytes | None
+    prev: int
+    body: bytes
+    extra: bytes | None
+    header: bytes
+    hash: bytes
+
+    @property
+    def key(self) -> tuple[int, str, int]:
+        return (self.lamport, self.origin, self.seq)
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True):
+    """Consecutive entries of one origin on the wire: first seq, hash before it, (header, body) pairs."""
+
+    origin: str
+    first: int
+    previous_hash: bytes
+    entries: list[tuple[bytes, bytes]]
+
+
+# Requests of clients ---------------------------------------------------------------------------
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What every request may carry."""
+
+    timestamp: Timestamp = None
+    clock: int | float | None = None
+
+
+class Write(Request, frozen=True, kw_only=True):
+    """A request that appends: its id makes a retry harmless, its level says when to answer."""
+
+    id: Identifier = None
+    level: str | None = None
+
+
+class Login(Write, frozen=True, kw_only=True):
+    user: str
+
+
+class CreateChannel(Write, frozen=True, kw_only=True):
+    channel: str
+    user: str | None = None
+
+
+class Publish(Write, frozen=True, kw_only=True):
+    user: str
+    channel: str
+    message: str
+
+
+class Message(Write, frozen=True, kw_only=True):
+    src: str
+    dst: str
+    message: str
+
+
+class Read(Request, frozen=True, kw_only=True):
+    """A request that only reads.  `session`: a vector the answer must cover, or it says `behind`."""
+
+    session: dict[str, int] | None = None
+
+
+class History(Read, frozen=True, kw_only=True):
+    """Messages of a channel, or the direct messages of `user` (with `peer` only, if given).
+
+    Without `since`: the last `limit` before `before` ([lamport, origin, seq]).  With `since`
+    (a vector): everything after it, paged; the reply's `upto` covers exactly what was sent.
+    """
+
+    channel: str | None = None
+    user: str | None = None
+    peer: str | None = None
+    username: str | None = None  # as other projects call `user` in get_messages
+    since: dict[str, int] | None = None
+    before: tuple[int, str, int] | None = None
+    limit: int | None = None
+
+
+class Audit(Request, frozen=True, kw_only=True):
+    """What the server durably has of the named origins (E8)."""
+
+    have: dict[str, int] = {}
+
+
+# Requests to the reference -----------------------------------------------------------------------
+
+
+class Rank(Request, frozen=True, kw_only=True):
+    """A server asks for its rank; sticky by name for ever.  `rank_hint` is honoured if free."""
+
+    user: str
+    address: str | None = None
+    rank_hint: int | None = None
+
+
+class Heartbeat(Request, frozen=True, kw_only=True):
+    user: str
+    address: str | None = None
+    load: float | None = None
+    coordinator: str | None = None
+
+
+# Requests between servers ------------------------------------------------------------------------
+
+
+class Peer(Request, frozen=True, kw_only=True):
+    """What a member says of itself; all empty in the plain form of other projects' servers."""
+
+    v: int | None = None
+    cluster: str | None = None
+    sender: str | None = msgspec.field(default=None, name="from")
+    boot: str | None = None
+
+
+class Replicate(Peer, frozen=True, kw_only=True):
+    """Plain form: `type` and `content`.  Ours: `runs`; the reply's `have` confirms durable entries."""
+
+    type: str | None = None
+    content: Any = None
+    runs: list[Run] | None = None
+
+
+class Sync(Peer, frozen=True, kw_only=True):
+    """Plain form: `last_sync`.  Ours: `vector` (changes of the asker's durable vector since the
+    last exchange, or all of it if `full`), `digest` of the whole, `heads` of the chain hashes,
+    `pull` if a page of what is missing is wanted, `confirmed`: what the asker knows others have.
+    """
+
+    last_sync: Timestamp = None
+    vector: dict[str, int] | None = None
+    full: bool = False
+    digest: bytes | None = None
+    heads: bytes | None = None
+    pull: bool = True
+    confirmed: dict[str, dict[str, int]] | None = None
+
+
+class ClockRequest(Peer, frozen=True, kw_only=True):
+    """Berkeley probe: answered with `time`, the disciplined clock in seconds."""
+
+
+class Adjust(Peer, frozen=True, kw_only=True):
+    """Berkeley correction in seconds; ours adds the coordinator's epoch and the round."""
+
+    adjustment: int | float
+    epoch: "Epoch | None" = None
+    round: int | None = None
+
+
+class Epoch(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """A coordinator's term: compared by (n, rank, name, boot), so no two elections share one."""
+
+    n: int
+    rank: int = 0
+    name: str = ""
+    boot: str = ""
+
+
+class Election(Peer, frozen=True, kw_only=True):
+    """Bully's `election`.  The plain form carries nothing and is answered `election: "OK"`."""
+
+    epoch: Epoch | None = None
+
+
+class Coordinator(Peer, frozen=True, kw_only=True):
+    """Announcement and renewal by request: the coordinator of `epoch` says that it leads (B7, B8)."""
+
+    epoch: Epoch
+
+
+class Release(Peer, frozen=True, kw_only=True):
+    """The coordinator of `epoch`, or its failed candidate, no longer claims it."""
+
+    epoch: Epoch
+
+
+REQUESTS: Mapping[str, type[Request]] = {
+    "login": Login,
+    "users": Read,
+    "channel": CreateChannel,
+    "channels": Read,
+    "publish": Publish,
+    "message": Message,
+    "history": History,
+    "get_messages": History,
+    "get_publications": History,
+    "history_channel": History,
+    "history_messages": History,
+    "audit": Audit,
+    "status": Request,
+    "who_coordinator": Request,
+    "rank": Rank,
+    "list": Request,
+    "heartbeat": Heartbeat,
+    "clock": ClockRequest,
+    "adjust": Adjust,
+    "election": Election,
+    "coordinator": Coordinator,
+    "release": Release,
+    "replicate": Replicate,
+    "sync": Sync,
+}
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A decoded request: the service as named, its fields, and the two that every server needs."""
+
+    service: str
+    data: Request
+    clock: int  # 0 if the request had none
+    known: bool = True  # False: no such service; `data` holds only the common fields
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A decoded reply."""
+
+    service: str
+    data: dict[str, Any]
+
+    @property
+    def failed(self) -> bool:
+        return self.data.get("status") == "erro"

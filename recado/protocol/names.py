@@ -1,0 +1,112 @@
+"""Names, ids and times as they arrive from other people's clients, brought to one form.
+
+Each function returns the normal form or raises `Refused` (the request is answered `erro`).
+"""
+
+import hashlib
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from recado.protocol.errors import Refused
+from recado.protocol.limits import ID_BYTES_MAX, NAME_BYTES_MAX, NODE_NAME_CHARACTERS_MAX, TEXT_BYTES_MAX
+
+UID_BYTES = 16
+RESERVED_TOPICS = frozenset({"servers"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NODE_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NODE_NAME_CHARACTERS_MAX - 1}}}")
+# Below this a number of a timestamp is seconds, from it on milliseconds: year 5138 and 1973.
+_MILLISECONDS_FROM = 10**11
+_WALL_MS_MAX = 253_402_300_799_000  # 9999-12-31
+
+
+def _name(value: str, what: str, empty: str) -> str:
+    name = value.strip()
+    if not name:
+        raise Refused(f"{what}_empty", empty)
+    if len(name.encode("utf-8", "replace")) > NAME_BYTES_MAX:
+        raise Refused("name_too_long", f"Nome com mais de {NAME_BYTES_MAX} bytes")
+    if _CONTROL.search(name):
+        raise Refused("name_invalid", "Nome com caracteres de controle")
+    if name in RESERVED_TOPICS:
+        raise Refused("name_reserved", "Nome reservado")
+    return name
+
+
+def user_name(value: str) -> str:
+    """A user name, trimmed.  Refused: empty, over 64 bytes, control characters, reserved."""
+    return _name(value, "user", "Nome de usuário não pode ser vazio")
+
+
+def channel_name(value: str) -> str:
+    """A channel name, trimmed, under the rules of `user_name`."""
+    return _name(value, "channel", "Nome do canal não pode ser vazio")
+
+
+def text(value: str) -> str:
+    """A message text: kept as it is; only white space counts as empty.  At most 16 KiB."""
+    if not value.strip():
+        raise Refused("text_empty", "Mensagem não pode ser vazia")
+    if len(value.encode("utf-8", "replace")) > TEXT_BYTES_MAX:
+        raise Refused("text_too_long", f"Mensagem com mais de {TEXT_BYTES_MAX} bytes")
+    return value
+
+
+def is_node_name(value: str) -> bool:
+    """Letters, digits, `_` and `-`, at most 32: it names files and begins an origin."""
+    return _NODE_NAME.fullmatch(value) is not None
+
+
+def uid(name: str) -> bytes:
+    """The user id of a name registered without a key (open mode)."""
+    return hashlib.blake2b(b"name" + name.encode(), digest_size=UID_BYTES).digest()
+
+
+def identifier(value: Any) -> bytes | None:
+    """A client-made id as stored: up to 64 bytes of bin, or of UTF-8 str; None if there is none."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = value.encode("utf-8", "replace")
+    if not isinstance(value, bytes) or not 0 < len(value) <= ID_BYTES_MAX:
+        raise Refused("id_invalid", f"id: 1 a {ID_BYTES_MAX} bytes")
+    return value
+
+
+def wall_ms(value: Any) -> int | None:
+    """A request's timestamp in milliseconds: from seconds, milliseconds or ISO 8601; None if missing.
+
+    A timestamp is display data: what cannot be read counts as missing, it refuses nothing.
+    """
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        value = moment.timestamp()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    ms = int(value) if abs(value) >= _MILLISECONDS_FROM else int(value * 1000)
+    return ms if 0 <= ms <= _WALL_MS_MAX else None
+
+
+def derived_id(parts: tuple[str, ...], *, timestamp: Any, clock: int | None) -> bytes:
+    """The id of a request whose client made none (A12): a byte-identical resend gets the same one.
+
+    `parts` are the fields that make the request what it is.  Begins with six bytes of time, so that
+    ids come in order of time and their index stays cheap.
+    """
+    digest = hashlib.blake2b(digest_size=10)
+    for part in (*parts, repr(timestamp), repr(clock)):
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(4, "big"))
+        digest.update(raw)
+    return (wall_ms(timestamp) or 0).to_bytes(6, "big") + digest.digest()
+
+
+def minted_id(now_ms: int, randomness: bytes) -> bytes:
+    """A fresh id: six bytes of time and ten random ones."""
+    return max(0, now_ms).to_bytes(6, "big") + randomness[:10]
