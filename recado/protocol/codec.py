@@ -31,10 +31,10 @@ _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
 def pack(value: Any) -> bytes:
     """MessagePack in shortest encodings."""
-    return _pack(value)  # type: ignore[no-any-return]
+    return _pack(value)
 
 
-def _reject_extension(code: int, data: bytes) -> Any:
+def _reject_extension(code: int, _data: bytes) -> Any:
     raise ValueError(f"extension type {code}")
 
 

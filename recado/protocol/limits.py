@@ -29,6 +29,10 @@ CLIENT_MAP_ITEMS_MAX: Final = 1024
 PEER_MAP_ITEMS_MAX: Final = 65_536
 ARRAY_ITEMS_MAX: Final = 4096
 
+# Log entries ---------------------------------------------------------------------------------
+BODY_BYTES_MAX: Final = 64 * KIB  # of any kind, also unknown ones; texts stay under TEXT_BYTES_MAX
+EXTRA_BYTES_MAX: Final = 4 * KIB
+
 # Replication ---------------------------------------------------------------------------------
 PAGE_ENTRIES_MAX: Final = 2000  # one page of a pull
 PAGE_BYTES_MAX: Final = 1 * MIB
@@ -57,6 +61,7 @@ REGISTERED_SERVERS_MAX: Final = 1024
 RANK_MAX: Final = 10**6
 
 assert TEXT_BYTES_MAX + 16 * KIB <= REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
+assert TEXT_BYTES_MAX <= BODY_BYTES_MAX <= PAGE_BYTES_MAX
 assert PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert HISTORY_PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert PUSH_ENTRIES_MAX <= PAGE_ENTRIES_MAX <= ARRAY_ITEMS_MAX

@@ -1,0 +1,231 @@
+"""Log entries as bytes: the header, the hash chain, and what makes an entry valid.
+
+A header is the MessagePack array, in shortest encodings,
+``[1, origin, seq, lamport, wall_ms, kind, author, id, target, prev, blake2b16(body), extra]``
+and an entry's hash is ``blake2b16(hash of the origin's previous entry ‖ header)``, so one hash
+vouches for an origin's whole log.  Headers travel verbatim; what a later version adds goes into
+`extra`, which is kept and relayed unread.
+
+Validity (A15) depends on the entry and its predecessor only, never on a clock or on other origins:
+all replicas agree about it.  What is valid for the log but makes no sense to people
+(`shape_problem`, A35) is kept, relayed and not shown.
+"""
+
+import hashlib
+import re
+from typing import Any, NamedTuple
+
+from recado.protocol import codec, names
+from recado.protocol.errors import InvalidEntry, Malformed, Refused
+from recado.protocol.limits import (
+    BODY_BYTES_MAX,
+    EXTRA_BYTES_MAX,
+    ID_BYTES_MAX,
+    LAMPORT_LIMIT,
+    NAME_BYTES_MAX,
+    NODE_NAME_CHARACTERS_MAX,
+)
+from recado.protocol.messages import Entry, Kind, Run
+
+HEADER_VERSION = 1
+HASH_BYTES = 16
+GENESIS = bytes(HASH_BYTES)  # the hash before an origin's first entry
+SEQ_LIMIT = 2**53
+KIND_MAX = 65_535
+WALL_MS_LIMIT = 2**48
+_ORIGIN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NODE_NAME_CHARACTERS_MAX - 1}}}\.[0-9a-f]{{16}}")
+
+
+class Head(NamedTuple):
+    """The last entry of an origin as far as somebody has it."""
+
+    seq: int
+    lamport: int
+    hash: bytes
+
+
+EMPTY = Head(0, 0, GENESIS)
+
+
+def hash16(*parts: bytes) -> bytes:
+    digest = hashlib.blake2b(digest_size=HASH_BYTES)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
+
+
+def origin_name(node: str, randomness: bytes) -> str:
+    """``name.`` and 16 hex digits: minted at the first append of a process start (A1), never reused."""
+    return f"{node}.{randomness[:8].hex()}"
+
+
+def origin_node(origin: str) -> str:
+    """The node that an origin belongs to."""
+    return origin.rpartition(".")[0]
+
+
+def is_origin(value: str) -> bool:
+    return _ORIGIN.fullmatch(value) is not None
+
+
+def seal(
+    previous: Head,
+    *,
+    origin: str,
+    lamport: int,
+    wall_ms: int,
+    kind: int,
+    author: bytes | None,
+    id: bytes | None,
+    target: str | bytes | None,
+    prev: int,
+    body: bytes,
+    extra: bytes | None = None,
+) -> Entry:
+    """Make the entry that follows `previous` in its origin's log."""
+    seq = previous.seq + 1
+    header = encode_header(origin, seq, lamport, wall_ms, kind, author, id, target, prev, hash16(body), extra)
+    chained = hash16(previous.hash, header)
+    return Entry(origin, seq, lamport, wall_ms, kind, author, id, target, prev, body, extra, header, chained)
+
+
+def encode_header(*fields: Any) -> bytes:
+    """The canonical header of the eleven fields that follow the version."""
+    return codec.pack((HEADER_VERSION, *fields))
+
+
+def parse(header: bytes, body: bytes, previous: Head) -> Entry:
+    """The entry that follows `previous`, from its bytes.  Raises `InvalidEntry`."""
+    try:
+        fields = codec.unpack(header, frame_bytes_max=8192)
+    except Malformed as error:
+        raise InvalidEntry(f"header: {error.reason}") from None
+    if type(fields) is not list or len(fields) != 12 or fields[0] != HEADER_VERSION:
+        raise InvalidEntry("header is not an array of 12 beginning with 1")
+    if codec.pack(fields) != header:
+        raise InvalidEntry("header is not in canonical encoding")
+    _, origin, seq, lamport, wall_ms, kind, author, id_, target, prev, body_hash, extra = fields
+    problem = (
+        _number_problem(seq, lamport, wall_ms, kind, prev)
+        or _bytes_problem(origin, author, id_, target, extra)
+        or _chain_problem(seq, lamport, prev, previous)
+    )
+    if problem:
+        raise InvalidEntry(problem)
+    if len(body) > BODY_BYTES_MAX:
+        raise InvalidEntry(f"body over {BODY_BYTES_MAX} bytes")
+    if body_hash != hash16(body):
+        raise InvalidEntry("body does not match its hash")
+    chained = hash16(previous.hash, header)
+    return Entry(origin, seq, lamport, wall_ms, kind, author, id_, target, prev, body, extra, header, chained)
+
+
+def _number_problem(seq: Any, lamport: Any, wall_ms: Any, kind: Any, prev: Any) -> str | None:
+    bounds = (
+        ("seq", seq, 1, SEQ_LIMIT),
+        ("lamport", lamport, 1, LAMPORT_LIMIT),
+        ("wall", wall_ms, 0, WALL_MS_LIMIT),
+        ("kind", kind, 1, KIND_MAX + 1),
+        ("prev", prev, 0, SEQ_LIMIT),
+    )
+    for name, value, low, high in bounds:
+        if type(value) is not int or not low <= value < high:
+            return f"{name} out of range"
+    return None
+
+
+def _bytes_problem(origin: Any, author: Any, id_: Any, target: Any, extra: Any) -> str | None:
+    if type(origin) is not str or not is_origin(origin):
+        return "origin is not name.hex16"
+    if author is not None and (type(author) is not bytes or len(author) != names.UID_BYTES):
+        return "author is not a user id"
+    if id_ is not None and (type(id_) is not bytes or not 0 < len(id_) <= ID_BYTES_MAX):
+        return "id is not 1 to 64 bytes"
+    if isinstance(target, str):
+        if not 0 < len(target.encode()) <= NAME_BYTES_MAX:
+            return "target is not a name"
+    elif target is not None and (type(target) is not bytes or len(target) != names.UID_BYTES):
+        return "target is neither a name nor a user id"
+    if extra is not None and (type(extra) is not bytes or len(extra) > EXTRA_BYTES_MAX):
+        return "extra is not short bytes"
+    return None
+
+
+def _chain_problem(seq: int, lamport: int, prev: int, previous: Head) -> str | None:
+    if seq != previous.seq + 1:
+        return f"seq {seq} does not follow {previous.seq}"
+    if lamport <= previous.lamport:
+        return f"lamport {lamport} does not exceed {previous.lamport}"
+    if prev >= seq:
+        return "prev is not earlier"
+    return None
+
+
+def run_of(entries: list[Entry], previous_hash: bytes) -> Run:
+    """Consecutive entries of one origin as they go on the wire."""
+    return Run(entries[0].origin, entries[0].seq, previous_hash, [(e.header, e.body) for e in entries])
+
+
+def ident(entry: Entry) -> tuple[bytes | None, bytes, bytes] | None:
+    """What makes two entries the same message (A8, A10): author, client-made id, content digest."""
+    if entry.id is None:
+        return None
+    target = entry.target.encode() if isinstance(entry.target, str) else entry.target or b""
+    return (entry.author, entry.id, hash16(entry.kind.to_bytes(2, "big"), target, b"\0", entry.body))
+
+
+def shape_problem(entry: Entry) -> str | None:
+    """Why a valid entry of a known kind can't be shown to people; None if it can, or is unknown."""
+    match entry.kind:
+        case Kind.LOGIN:
+            return _name_problem(entry.target, names.user_name) or (
+                "login without author" if entry.author is None else None
+            )
+        case Kind.CHANNEL:
+            return _name_problem(entry.target, names.channel_name)
+        case Kind.CHANNEL_MESSAGE:
+            return _name_problem(entry.target, names.channel_name) or _message_problem(entry)
+        case Kind.USER_MESSAGE:
+            return (None if type(entry.target) is bytes else "no destination") or _message_problem(entry)
+    return None
+
+
+def _name_problem(target: str | bytes | None, check: Any) -> str | None:
+    if not isinstance(target, str):
+        return "no name"
+    try:
+        return None if check(target) == target else "name is not trimmed"
+    except Refused as refused:
+        return refused.code
+
+
+def _message_problem(entry: Entry) -> str | None:
+    if entry.author is None:
+        return "message without author"
+    try:
+        names.text(entry.body.decode("utf-8"))
+    except UnicodeDecodeError:
+        return "text is not UTF-8"
+    except Refused as refused:
+        return refused.code
+    return None
+
+
+def author_name(entry: Entry) -> str | None:
+    """The author's name that a message carries in `extra` if its server did not know the author yet.
+
+    Taken only if it is the name that the user id was made from, so nobody can rename another.
+    """
+    if entry.extra is None or entry.author is None:
+        return None
+    try:
+        extra = codec.unpack(entry.extra, frame_bytes_max=EXTRA_BYTES_MAX)
+    except Malformed:
+        return None
+    name = extra.get("user") if isinstance(extra, dict) else None
+    return name if isinstance(name, str) and names.uid(name) == entry.author else None
+
+
+def author_extra(name: str) -> bytes:
+    """The `extra` that `author_name` reads."""
+    return codec.pack({"user": name})
