@@ -1,0 +1,73 @@
+"""What every test may rely on, and the list of what this machine could not run.
+
+``@pytest.mark.needs("node", "root", "sqlite3")`` names programs or rights. What is missing skips
+the test and is listed at the end; with ``RECADO_TEST_REQUIRE=all`` (set by .ci/run) it fails the
+run instead, so that nothing stays untested unnoticed.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+REQUIRE_VARIABLE = "RECADO_TEST_REQUIRE"
+HEADING = "could not be run on this machine"
+_unmet: dict[str, list[str]] = {}
+
+
+def _node_zeromq() -> bool:
+    """Node.js with the `zeromq` and `@msgpack/msgpack` modules that the other-language tests use."""
+    node = shutil.which("node")
+    if node is None:
+        return False
+    script = "require('zeromq'); require('@msgpack/msgpack')"
+    here = os.path.join(os.path.dirname(__file__), "system", "node")
+    if not os.path.isdir(here):
+        return False
+    return subprocess.run([node, "-e", script], cwd=here, capture_output=True, check=False).returncode == 0
+
+
+# What can't be told by looking for a program of that name.
+CHECKS: dict[str, Callable[[], bool]] = {
+    "root": lambda: os.geteuid() == 0,
+    "not-root": lambda: os.geteuid() != 0,
+    "node-zeromq": _node_zeromq,
+}
+_known: dict[str, bool] = {}
+
+
+def _has(need: str) -> bool:
+    if need not in _known:
+        _known[need] = CHECKS[need]() if need in CHECKS else shutil.which(need) is not None
+    return _known[need]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*what): programs or rights without which the test can't run")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    needs = [need for marker in item.iter_markers("needs") for need in marker.args]
+    missing = [need for need in needs if not _has(need)]
+    if not missing:
+        return
+    for need in missing:
+        _unmet.setdefault(need, []).append(item.nodeid)
+    pytest.skip(f"needs {', '.join(missing)}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _unmet:
+        return
+    terminalreporter.section(HEADING)
+    for need, tests in sorted(_unmet.items()):
+        terminalreporter.write_line(f"without {need}:")
+        for test in tests:
+            terminalreporter.write_line(f"  {test}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _unmet and os.environ.get(REQUIRE_VARIABLE) == "all" and session.exitstatus in (0, 5):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
