@@ -53,12 +53,38 @@ ABSENCE_CHECKS_MAX: Final = 256  # refusals that wait until the peers were asked
 DRAIN_MESSAGES_MAX: Final = 256  # taken from one socket per wake
 SUBSCRIPTIONS_PER_CLIENT_MAX: Final = 1024
 
+# Queues of the wire (per connection; ZeroMQ's high-water marks) ------------------------------
+MESSAGE_FRAMES_MAX: Final = 16  # frames of one multipart message, routing id included
+FRAMES_SKIPPED_PER_TURN: Final = 4096  # of an over-long multipart message, before others have their turn
+ASKS_OUT_MAX: Final = 1024  # requests of one asker without a reply; beyond it: refused
+LISTENER_REPLIES_QUEUED_MAX: Final = 1024  # to one client that does not read; beyond it: dropped
+LISTENER_REQUESTS_QUEUED_MAX: Final = 256  # of one client; beyond it TCP holds the client back
+PUBLICATIONS_QUEUED_MAX: Final = 10_000  # to one subscriber that does not read; beyond it: dropped
+TOPIC_FRAME_BYTES_MAX: Final = 1024  # a subscription at the broker; larger ones close the connection
+
 # Clocks --------------------------------------------------------------------------------------
 ADJUSTMENT_SECONDS_MAX: Final = 86_400.0
+FIRST_ADJUSTMENT_SECONDS_MAX: Final = 100 * 365.25 * 86_400  # a clock never adjusted: dead battery
+TIME_SECONDS_LIMIT: Final = 2**43  # a time that a probe may be answered with, either side of 1970
+SUPERVISED_SECONDS: Final = 600.0  # so long after an adjustment with an epoch no plain one counts
+PLAIN_ADJUSTMENT_SPACING_SECONDS: Final = 5.0
+
+# Subscriptions (one machine each) ------------------------------------------------------------
+SUBSCRIPTION_BUFFER_MAX: Final = 1024  # publications held back until history fills the gap
+SUBSCRIPTION_IDENTS_MAX: Final = 8192  # shown messages remembered so that no copy is shown again
+SUBSCRIPTION_ORIGINS_MAX: Final = 65_536  # components of a cursor; dearer than any cluster's life
+
+# Retries of clients --------------------------------------------------------------------------
+RETRY_ATTEMPTS_MAX: Final = 1000
+BUSY_PAUSE_SECONDS_MAX: Final = 30.0  # what a server may ask a client to wait
 
 # Registry ------------------------------------------------------------------------------------
 REGISTERED_SERVERS_MAX: Final = 1024
 RANK_MAX: Final = 10**6
+ADDRESS_BYTES_MAX: Final = 256  # an address as a server states it
+
+# Election ------------------------------------------------------------------------------------
+EPOCH_LIMIT: Final = 2**53 - 2**40  # exact in a double; a member cannot use up the numbers in one step
 
 assert TEXT_BYTES_MAX + 16 * KIB <= REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert TEXT_BYTES_MAX <= BODY_BYTES_MAX <= PAGE_BYTES_MAX
@@ -66,5 +92,7 @@ assert PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert HISTORY_PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert PUSH_ENTRIES_MAX <= PAGE_ENTRIES_MAX <= ARRAY_ITEMS_MAX
 assert PUSH_ENTRIES_MAX <= WINDOW_ENTRIES_MAX
+assert ASKS_OUT_MAX <= LISTENER_REPLIES_QUEUED_MAX  # a good asker's replies always fit
+assert NAME_BYTES_MAX < TOPIC_FRAME_BYTES_MAX
 assert COMMIT_ENTRIES_MAX <= PENDING_ENTRIES_MAX
 assert CLIENT_ADVANCE_PER_REQUEST <= CLIENT_ADVANCE_BURST
