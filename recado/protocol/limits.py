@@ -62,6 +62,10 @@ LISTENER_REQUESTS_QUEUED_MAX: Final = 256  # of one client; beyond it TCP holds 
 PUBLICATIONS_QUEUED_MAX: Final = 10_000  # to one subscriber that does not read; beyond it: dropped
 TOPIC_FRAME_BYTES_MAX: Final = 1024  # a subscription at the broker; larger ones close the connection
 
+# Broker --------------------------------------------------------------------------------------
+BROKER_OUTSTANDING_MAX: Final = 4096  # requests forwarded and not yet answered; beyond it: `busy`
+BROKER_OUTSTANDING_BYTES_MAX: Final = 64 * MIB
+
 # Clocks --------------------------------------------------------------------------------------
 ADJUSTMENT_SECONDS_MAX: Final = 86_400.0
 FIRST_ADJUSTMENT_SECONDS_MAX: Final = 100 * 365.25 * 86_400  # a clock never adjusted: dead battery
@@ -96,3 +100,4 @@ assert ASKS_OUT_MAX <= LISTENER_REPLIES_QUEUED_MAX  # a good asker's replies alw
 assert NAME_BYTES_MAX < TOPIC_FRAME_BYTES_MAX
 assert COMMIT_ENTRIES_MAX <= PENDING_ENTRIES_MAX
 assert CLIENT_ADVANCE_PER_REQUEST <= CLIENT_ADVANCE_BURST
+assert PEER_FRAME_BYTES_MAX <= BROKER_OUTSTANDING_BYTES_MAX

@@ -1,0 +1,78 @@
+"""The broker: publications forwarded from XSUB to XPUB, requests spread over the servers.
+
+    bind XSUB, XPUB, request port                any failure here: exit code, no READY
+    nursery probes                               call skipped servers back
+        nursery followers                        answer the requests that were taken
+            nursery duties                       take requests
+                READY; wait for stop; cancel duties
+            within the drain time: wait for followers
+        cancel probes
+    close everything
+
+It keeps nothing: a broker that dies loses publications under way, which are hints, and answers,
+which clients ask for again.
+"""
+
+from contextlib import AsyncExitStack
+
+import trio
+
+from daemons.broker.requests import RoundRobin
+from daemons.shared.logging import Sink, get_logger
+from recado.config import Config, server_addresses
+from recado.protocol.lamport import LamportClock
+from recado.wire.ports import Listener, Network
+
+TaskStatus = trio.TaskStatus[dict[str, str]]
+_IGNORED: TaskStatus = trio.TASK_STATUS_IGNORED
+
+
+async def run_broker(
+    config: Config,
+    network: Network,
+    *,
+    sink: Sink,
+    stopping: trio.Event | None = None,
+    task_status: TaskStatus = _IGNORED,
+) -> None:
+    """Run until `stopping` is set (then what was taken is answered first) or until cancelled.
+
+    `task_status` is given where it listens: ``{"xsub": …, "xpub": …, "request": …}``.
+    Raises `WireError` if an address is taken.
+    """
+    lamport = LamportClock()
+    log = get_logger(config.node.name or "broker", lambda: lamport.value, sink=sink)
+    stop = stopping or trio.Event()
+    settings = config.broker
+    async with AsyncExitStack() as ends:
+        xsub, xpub = await ends.enter_async_context(network.forwarder(settings.xsub, settings.xpub))
+        listen = {"xsub": xsub, "xpub": xpub}
+        listener: Listener | None = None
+        if settings.request:
+            listener = await ends.enter_async_context(network.listener(settings.request))
+            listen["request"] = listener.address
+        askers = [await ends.enter_async_context(network.asker(at)) for at in server_addresses(config)]
+        async with trio.open_nursery() as probes:
+            async with trio.open_nursery() as followers:
+                async with trio.open_nursery() as duties:
+                    if listener is not None:
+                        round_robin = RoundRobin(
+                            listener=listener,
+                            askers=askers,
+                            followers=followers,
+                            probes=probes,
+                            lamport=lamport,
+                            log=log,
+                            deadline_seconds=settings.deadline_seconds,
+                            skip_seconds=settings.skip_seconds,
+                        )
+                        duties.start_soon(round_robin.serve)
+                    lamport.tick()
+                    log.info("broker ready", **listen)
+                    task_status.started(listen)
+                    await stop.wait()
+                    duties.cancel_scope.cancel()
+                followers.cancel_scope.deadline = trio.current_time() + config.timings.drain_seconds
+            probes.cancel_scope.cancel()
+    lamport.tick()
+    log.info("broker stopped")

@@ -1,0 +1,169 @@
+"""The round-robin port: clients' requests spread over the servers, each answered in bounded time.
+
+A request goes to a server as the bytes it came in, and so does the reply; the broker reads it only
+to know whether it may be asked twice.  Every request gets exactly one reply from here: the
+server's, or an `erro` envelope.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import trio
+
+from daemons.broker.rotation import Rotation
+from daemons.shared.logging import FilteringBoundLogger
+from daemons.shared.replies import error_reply, reply
+from recado.protocol.codec import decode_request
+from recado.protocol.errors import Malformed
+from recado.protocol.lamport import LamportClock
+from recado.protocol.limits import BROKER_OUTSTANDING_BYTES_MAX, BROKER_OUTSTANDING_MAX
+from recado.protocol.messages import Asked, Audit, Read, Write
+from recado.wire.ports import Asker, Incoming, Listener, Outgoing, WireError
+
+# Meant for one certain server: spread over all of them they would only do harm.
+_NOT_OFFERED = frozenset({"adjust", "election", "coordinator", "release", "replicate"})
+_READ_ONLY = frozenset({"status", "who_coordinator", "clock", "list", "sync"})
+_RETRY_AFTER_SECONDS = 0.5
+
+
+def may_repeat(asked: Asked) -> bool:
+    """Whether asking a second server can do no harm: it only reads, or its retry is recognised.
+
+    A write is recognised by its id; a server derives the same one for the same request if it has
+    both a clock and a timestamp (A12).
+    """
+    data = asked.data
+    if isinstance(data, Write):
+        return data.id is not None or (data.clock is not None and data.timestamp is not None)
+    return isinstance(data, Read | Audit) or asked.service in _READ_ONLY
+
+
+class RoundRobin:
+    """Serves one listener from several askers.
+
+    `serve` takes requests until cancelled. They are answered in the nursery `followers`, which
+    outlives it, so that what was taken is answered on the way down too; skipped servers are called
+    back in `probes`, which outlives both.
+    """
+
+    def __init__(
+        self,
+        *,
+        listener: Listener,
+        askers: Sequence[Asker],
+        followers: trio.Nursery,
+        probes: trio.Nursery,
+        lamport: LamportClock,
+        log: FilteringBoundLogger,
+        deadline_seconds: float,
+        skip_seconds: float,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._listener = listener
+        self._askers = askers
+        self._followers = followers
+        self._probes = probes
+        self._lamport = lamport
+        self._log = log
+        self._deadline_seconds = deadline_seconds
+        self._skip_seconds = skip_seconds
+        self._wall = wall
+        self._outstanding = 0
+        self._outstanding_bytes = 0
+        self.rotation = Rotation([asker.address for asker in askers])
+
+    async def serve(self) -> None:
+        """Take requests for ever."""
+        while True:
+            for incoming in await self._listener.receive_batch():
+                self._take(incoming)
+
+    def _take(self, incoming: Incoming) -> None:
+        try:
+            if incoming.body is None:
+                raise Malformed("a request is one frame")
+            asked = decode_request(incoming.body)
+        except Malformed as error:
+            self._log.warning("malformed request", reason=error.reason, service=error.service)
+            self._refuse(incoming, error.service, code="malformed", clock=error.clock, text=error.reason)
+            return
+        self._lamport.receive_unsigned(asked.clock, now=trio.current_time())
+        if asked.service in _NOT_OFFERED:
+            self._refuse(incoming, asked.service, code="service_not_offered", clock=asked.clock)
+        elif (
+            self._outstanding >= BROKER_OUTSTANDING_MAX
+            or self._outstanding_bytes + len(incoming.body) > BROKER_OUTSTANDING_BYTES_MAX
+        ):
+            self._refuse(incoming, asked.service, code="busy", clock=asked.clock)
+        else:
+            self._outstanding += 1
+            self._outstanding_bytes += len(incoming.body)
+            self._followers.start_soon(self._answer, incoming.envelope, incoming.body, asked)
+
+    def _refuse(
+        self, incoming: Incoming, service: str, *, code: str, clock: int, text: str | None = None
+    ) -> None:
+        self._listener.send(
+            [Outgoing(incoming.envelope, self._error(service, code=code, clock=clock, text=text))]
+        )
+
+    def _error(self, service: str, *, code: str, clock: int, text: str | None = None) -> bytes:
+        extra = {"retry_after": _RETRY_AFTER_SECONDS} if code == "busy" else None
+        return error_reply(
+            service,
+            code=code,
+            clock=self._lamport.reply_to(clock),
+            now_seconds=self._wall(),
+            text=text,
+            extra=extra,
+        )
+
+    async def _answer(self, envelope: tuple[bytes, ...], body: bytes, asked: Asked) -> None:
+        try:
+            answer = await self._ask_around(body, asked)
+        finally:
+            self._outstanding -= 1
+            self._outstanding_bytes -= len(body)
+        self._listener.send([Outgoing(envelope, answer)])
+
+    async def _ask_around(self, body: bytes, asked: Asked) -> bytes:
+        """The first server's reply; an error envelope if there is none to be had."""
+        tried: list[int] = []
+        perhaps_done = False
+        while (place := self.rotation.pick(tried)) is not None:
+            tried.append(place)
+            try:
+                with trio.move_on_after(self._deadline_seconds):
+                    return await self._askers[place].ask(body)
+            except WireError as error:  # refused by the queue: it never left, so the next may have it
+                self._missed(place, reason=str(error))
+                continue
+            self._missed(place, reason="deadline")
+            perhaps_done = True
+            if not may_repeat(asked):
+                break
+        code = "indeterminate" if perhaps_done and isinstance(asked.data, Write) else "unavailable"
+        self._log.warning("request not answered", service=asked.service, code=code, tried=len(tried))
+        return self._error(asked.service, code=code, clock=asked.clock)
+
+    def _missed(self, place: int, *, reason: str) -> None:
+        if self.rotation.missed(place):
+            self._log.warning(
+                "server skipped", server=self._askers[place].address, reason=reason, alive=self.rotation.alive
+            )
+            self._probes.start_soon(self._call_back, place)
+
+    async def _call_back(self, place: int) -> None:
+        """Ask a skipped server for the time until it answers; then it is in again."""
+        asker = self._askers[place]
+        while True:
+            await trio.sleep(self._skip_seconds)
+            probe = reply("clock", {}, clock=self._lamport.tick(), now_seconds=self._wall())
+            try:
+                with trio.move_on_after(self._deadline_seconds):
+                    await asker.ask(probe)
+                    self.rotation.answered(place)
+                    self._log.info("server back", server=asker.address, alive=self.rotation.alive)
+                    return
+            except WireError:
+                continue  # still full of what it never took

@@ -1,0 +1,106 @@
+"""What people read, in Portuguese (Brazil) and English.
+
+Add a text by adding one line with both languages to `TEXTS`, or, for texts of one program, by
+giving `Texts` a table of its own. Placeholders are named, ``{name}``, and the same in both
+languages; a test holds every table to that. Codes of wire errors are keys in `ERRORS`.
+"""
+
+from collections.abc import Mapping
+from string import Formatter
+from typing import Literal, NamedTuple
+
+Language = Literal["pt_BR", "en"]
+
+
+class Text(NamedTuple):
+    """One text in both languages."""
+
+    pt: str
+    en: str
+
+    def in_(self, language: Language) -> str:
+        return self.pt if language == "pt_BR" else self.en
+
+
+def language(env: Mapping[str, str]) -> Language:
+    """The reader's language: RECADO_LANG, else as gettext finds it (LC_ALL, LC_MESSAGES, LANG).
+
+    The first that is set decides; everything that is not Portuguese is English.
+    """
+    for variable in ("RECADO_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        value = env.get(variable, "")
+        if value:
+            return "pt_BR" if value.lower().startswith("pt") else "en"
+    return "en"
+
+
+# Codes of `erro` envelopes. The Portuguese ones are the texts of the wire.
+ERRORS: dict[str, Text] = {
+    "user_empty": Text("Nome de usuário não pode ser vazio", "A user name can't be empty"),
+    "user_exists": Text("Usuário já existe", "That user exists already"),
+    "user_missing": Text("Usuário de destino não existe", "That user does not exist"),
+    "sender_missing": Text("Usuário de origem não existe", "The sending user does not exist"),
+    "channel_empty": Text("Nome do canal não pode ser vazio", "A channel name can't be empty"),
+    "channel_exists": Text("Canal já existe", "That channel exists already"),
+    "channel_missing": Text("Canal não existe", "That channel does not exist"),
+    "text_empty": Text("Mensagem não pode ser vazia", "A message can't be empty"),
+    "text_too_long": Text("Mensagem longa demais", "The message is too long"),
+    "name_too_long": Text("Nome longo demais", "The name is too long"),
+    "name_invalid": Text("Nome com caracteres de controle", "The name has control characters"),
+    "name_reserved": Text("Nome reservado", "The name is reserved"),
+    "id_invalid": Text("id inválido", "The id is not valid"),
+    "id_reused": Text("id já usado para outro conteúdo", "The id was used for something else"),
+    "malformed": Text("Requisição malformada", "The request is malformed"),
+    "service_unknown": Text("Serviço desconhecido", "Unknown service"),
+    "service_not_offered": Text("Serviço não oferecido aqui", "That service is not offered here"),
+    "level_unknown": Text("Nível de confirmação desconhecido", "Unknown acknowledgement level"),
+    "busy": Text("Ocupado, tente de novo em instantes", "Busy, try again in a moment"),
+    "behind": Text("Este servidor ainda não tem o que você já viu", "This server lacks what you have seen"),
+    "unavailable": Text("Nenhum servidor responde agora", "No server answers at the moment"),
+    "indeterminate": Text(
+        "O servidor não respondeu a tempo; não se sabe se foi feito",
+        "The server did not answer in time; whether it was done is not known",
+    ),
+    "internal": Text("Erro interno; nada foi perdido", "Internal error; nothing was lost"),
+}
+
+# What programs say. Keys are the program's, a dot, and what it is about.
+TEXTS: dict[str, Text] = {
+    "daemon.ready": Text("{name} pronto em {address}", "{name} ready at {address}"),
+}
+
+
+class Texts:
+    """Tables of texts read in one language."""
+
+    def __init__(self, language: Language, *tables: Mapping[str, Text]) -> None:
+        self.language = language
+        self._tables = tables or (TEXTS,)
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The text of that key, its placeholders filled. Raises `KeyError` if there is none."""
+        for table in self._tables:
+            if key in table:
+                return table[key].in_(self.language).format(**values)
+        raise KeyError(key)
+
+
+def wire_text(code: str) -> str:
+    """The text of an error code on the wire."""
+    return ERRORS[code].pt
+
+
+def error_text(code: str | None, language: Language, *, given: str) -> str:
+    """An `erro` envelope's text for a reader of `language`; `given` is the one on the wire.
+
+    The wire's own text says more (limits, names), so it stands wherever it can be read: in
+    Portuguese, and for codes that are not known here.
+    """
+    if language == "pt_BR" or code is None or code not in ERRORS:
+        return given
+    return ERRORS[code].en
+
+
+def placeholders(text: str) -> set[str]:
+    """The names between braces in a text."""
+    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
