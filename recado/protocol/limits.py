@@ -66,6 +66,10 @@ TOPIC_FRAME_BYTES_MAX: Final = 1024  # a subscription at the broker; larger ones
 BROKER_OUTSTANDING_MAX: Final = 4096  # requests forwarded and not yet answered; beyond it: `busy`
 BROKER_OUTSTANDING_BYTES_MAX: Final = 64 * MIB
 
+# Client library ------------------------------------------------------------------------------
+KNOWN_SERVERS_MAX: Final = 64  # addresses that a client keeps
+SUBSCRIPTION_BUFFER_MESSAGES: Final = 1000  # shown by the machine and not yet taken by the reader
+
 # Clocks --------------------------------------------------------------------------------------
 ADJUSTMENT_SECONDS_MAX: Final = 86_400.0
 FIRST_ADJUSTMENT_SECONDS_MAX: Final = 100 * 365.25 * 86_400  # a clock never adjusted: dead battery
