@@ -85,7 +85,7 @@ class _Round:
         self.ends_at = ends_at
         self.out: dict[str, Probe] = {}
         self.samples: dict[str, Sample] = {}
-        self.own_seconds = 0.0  # the coordinator's clock when it last looked: for log lines only
+        self.own_seconds: float | None = None  # own clock when it last looked: for log lines only
 
 
 class Berkeley:
@@ -236,7 +236,7 @@ class Berkeley:
                 "berkeley average",
                 {
                     "round": current.number,
-                    "average_seconds": current.own_seconds + average,
+                    "average_seconds": (current.own_seconds or 0.0) + average,
                     "agreeing": agreeing,
                     "of": len(self._all()),
                 },
@@ -286,12 +286,7 @@ def _clock_note(current: _Round, member: str, sample: Sample | None) -> Note:
     fields: dict[str, Any] = {"round": current.number, "server": member}
     if sample is None:
         return Note("berkeley clock unknown: no answer", fields)
-    return Note(
-        "berkeley clock",
-        fields
-        | {
-            "time_seconds": current.own_seconds + sample.offset_seconds,
-            "offset_seconds": sample.offset_seconds,
-            "rtt_seconds": sample.rtt_seconds,
-        },
-    )
+    if current.own_seconds is not None:
+        fields["time_seconds"] = current.own_seconds + sample.offset_seconds
+    fields |= {"offset_seconds": sample.offset_seconds, "rtt_seconds": sample.rtt_seconds}
+    return Note("berkeley clock", fields)
