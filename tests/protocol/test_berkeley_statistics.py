@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from recado.protocol import berkeley
 from recado.protocol.adjustment import AdjustmentGate
 from recado.protocol.berkeley import Adjust, AdjustSelf, Berkeley, Effect, Note, Probe
 from recado.protocol.disciplined import DisciplinedClock
@@ -130,3 +131,25 @@ def test_good_clocks_stay_together(liars: int) -> None:
     assert backward == 0
     assert aborted <= 0.002 * SEEDS * ROUNDS
     assert away < 2.5
+
+
+def p99_spread(liars: int) -> float:
+    spreads = []
+    for seed in range(5):
+        world = World(seed, liars)
+        for _ in range(20):
+            world.one_round()
+            spreads.append(world.spread())
+    return sorted(spreads[5:])[int(len(spreads[5:]) * 0.99)]
+
+
+def test_comparing_shown_time_would_not_converge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proof of the judge: probes that answer the slewing time keep the clocks apart."""
+    monkeypatch.setattr(DisciplinedClock, "probe_time", DisciplinedClock.time)
+    assert p99_spread(0) > 0.2
+
+
+def test_averaging_liars_would_not_converge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proof of the judge: the plain average of all clocks follows one liar."""
+    monkeypatch.setattr(berkeley, "largest_agreeing", lambda samples, spread: sorted(samples))
+    assert p99_spread(1) > 0.2
