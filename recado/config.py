@@ -75,8 +75,8 @@ def load_with_origins(
 ) -> Loaded:
     """`load`, and who set what."""
     problems: list[Problem] = []
-    given = [
-        *_from_files(path, problems),
+    given: list[_Given | Problem] = [
+        *_from_files(path),
         *_from_environment(env or {}),
         *(_Given("flag", key, value, isinstance(value, str)) for key, value in (overrides or {}).items()),
     ]
@@ -84,6 +84,9 @@ def load_with_origins(
     tables: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     origins: dict[str, str] = {}
     for item in given:
+        if isinstance(item, Problem):
+            problems.append(item)
+            continue
         setting = known.get(item.key)
         if setting is None:
             problems.append(Problem(item.source, item.key, _unknown(item.key, known)))
@@ -103,26 +106,26 @@ def load_with_origins(
     return Loaded(config, origins)
 
 
-def _from_files(path: Path | None, problems: list[Problem]) -> Iterator[_Given]:
+def _from_files(path: Path | None) -> Iterator[_Given | Problem]:
     if path is None:
         return
     for file in (path, *sorted((path.parent / "conf.d").glob("*.toml"))):
         try:
             content = tomllib.loads(file.read_text("utf-8"))
         except OSError as error:
-            problems.append(Problem(str(file), "", f"can't be read: {error.strerror}"))
+            yield Problem(str(file), "", f"can't be read: {error.strerror}")
             continue
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            problems.append(Problem(str(file), "", f"not TOML: {error}"))
+            yield Problem(str(file), "", f"not TOML: {error}")
             continue
         for section, table in content.items():
             if isinstance(table, dict) and section in SECTIONS:
                 for name, value in table.items():
                     yield _Given(str(file), f"{section}.{name}", value, False)
             elif section in SECTIONS:
-                problems.append(Problem(str(file), section, f"expected a table [{section}]"))
+                yield Problem(str(file), section, f"expected a table [{section}]")
             else:
-                problems.append(Problem(str(file), section, _unknown(section, SECTIONS)))
+                yield Problem(str(file), section, _unknown(section, SECTIONS))
 
 
 def _from_environment(env: Mapping[str, str]) -> Iterator[_Given]:

@@ -37,11 +37,11 @@ def language(env: Mapping[str, str]) -> Language:
 # Codes of `erro` envelopes. The Portuguese ones are the texts of the wire.
 ERRORS: dict[str, Text] = {
     "user_empty": Text("Nome de usuário não pode ser vazio", "A user name can't be empty"),
-    "user_exists": Text("Usuário já existe", "That user exists already"),
+    "user_taken": Text("Usuário já existe", "That user exists already"),
     "user_missing": Text("Usuário de destino não existe", "That user does not exist"),
     "sender_missing": Text("Usuário de origem não existe", "The sending user does not exist"),
     "channel_empty": Text("Nome do canal não pode ser vazio", "A channel name can't be empty"),
-    "channel_exists": Text("Canal já existe", "That channel exists already"),
+    "channel_taken": Text("Canal já existe", "That channel exists already"),
     "channel_missing": Text("Canal não existe", "That channel does not exist"),
     "text_empty": Text("Mensagem não pode ser vazia", "A message can't be empty"),
     "text_too_long": Text("Mensagem longa demais", "The message is too long"),
@@ -53,7 +53,18 @@ ERRORS: dict[str, Text] = {
     "malformed": Text("Requisição malformada", "The request is malformed"),
     "service_unknown": Text("Serviço desconhecido", "Unknown service"),
     "service_not_offered": Text("Serviço não oferecido aqui", "That service is not offered here"),
-    "level_unknown": Text("Nível de confirmação desconhecido", "Unknown acknowledgement level"),
+    "level_invalid": Text("level: local, quorum ou all", "level: local, quorum or all"),
+    "history_invalid": Text("Diga o canal ou o usuário", "Name a channel or a user"),
+    "replicate_invalid": Text("replicate: type ou content inválido", "replicate: invalid type or content"),
+    "epoch_invalid": Text("Época inválida", "The epoch is not valid"),
+    "not_a_member": Text(
+        "A época não é de um membro deste cluster", "The epoch is of no member of this cluster"
+    ),
+    "not_the_sender": Text("A época é de outro membro", "The epoch is of another member"),
+    "address_invalid": Text("Endereço inválido", "The address is not valid"),
+    "registry_full": Text("Registro cheio: servidores demais", "The registry is full: too many servers"),
+    "draining": Text("Servidor encerrando; use outro servidor", "Server stopping; use another server"),
+    "storage_full": Text("Disco cheio; nada foi guardado", "Disk full; nothing was kept"),
     "busy": Text("Ocupado, tente de novo em instantes", "Busy, try again in a moment"),
     "behind": Text("Este servidor ainda não tem o que você já viu", "This server lacks what you have seen"),
     "unavailable": Text("Nenhum servidor responde agora", "No server answers at the moment"),

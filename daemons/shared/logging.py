@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Protocol, TextIO
+from io import TextIOWrapper
+from typing import Any, BinaryIO, Protocol, TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger, WrappedLogger
@@ -79,7 +80,9 @@ class TextSink:
     def _opened(self) -> TextIO:
         if not self._file:
             return sys.stderr
-        return open(self._file, "a", encoding="utf-8", errors="backslashreplace")
+        # Unbuffered: each line is one append, and one that fails leaves nothing behind to fail again.
+        raw = open(self._file, "ab", buffering=0)  # noqa: SIM115 - closed by `close` and `reopen`
+        return TextIOWrapper(cast(BinaryIO, raw), "utf-8", errors="backslashreplace", write_through=True)
 
     def write(self, event: Event) -> None:
         if self._journal:
