@@ -1,0 +1,58 @@
+"""``recado``: one command with subcommands, each loaded only when it is used.
+
+`recado --version`, help and completion import none of them, so they answer at once.
+"""
+
+import importlib
+from typing import Any
+
+import click
+
+from recado import __version__
+
+# Name, module, attribute, one line of help.  The order is that of `recado --help`.
+COMMANDS: tuple[tuple[str, str, str, str], ...] = (
+    ("up", "clients.up", "up", "Run a cluster on this machine."),
+    ("ps", "clients.local", "ps", "The nodes of the cluster that `up` runs."),
+    ("logs", "clients.local", "logs", "What the nodes log."),
+    ("stop", "clients.local", "stop", "Stop one node."),
+    ("start", "clients.local", "start", "Start a stopped node."),
+    ("down", "clients.local", "down", "Stop the cluster."),
+)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    # ruff: noqa: ARG002 - the signatures are click's
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, *_ in COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for name, module, attribute, _ in COMMANDS:
+            if name == cmd_name:
+                command: click.Command = getattr(importlib.import_module(module), attribute)
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, _, _, text in COMMANDS])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="recado")
+def cli() -> None:
+    """Recado: a messenger that a few Linux hosts run for themselves."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """The console script."""
+    return cli(args=arguments, prog_name="recado")
+
+
+if __name__ == "__main__":
+    main()

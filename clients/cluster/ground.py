@@ -1,0 +1,140 @@
+"""What must hold before a cluster starts: a writable directory, one owner of it, free ports.
+
+Everything is checked before anything is started, so that a refusal leaves nothing half-started.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+from clients.cluster.plan import Node, Plan
+
+EX_CANTCREAT = 73
+LOCK = "up.lock"
+_NODE_DIRECTORY = re.compile(r"reference|broker|server-[0-9]+|bot-[0-9]+")
+_LOG_BYTES_MAX = 16 * 2**20  # a log larger than this is set aside at the next start
+
+
+class CannotStart(Exception):
+    """The cluster can't be started here; the text says why and what to do.  `exit_code`: sysexits."""
+
+    def __init__(self, text: str, exit_code: int = EX_CANTCREAT) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+def absolute(path: Path) -> Path:
+    """The directory as every process will see it."""
+    return Path(os.path.abspath(path.expanduser()))
+
+
+def owned(plan: Plan) -> AbstractContextManager[None]:
+    """Hold the data directory: created if missing, locked against a second cluster.
+
+    Raises `CannotStart` on entering.
+    """
+    return _locked(plan.wish.data)
+
+
+@contextmanager
+def _locked(data: Path) -> Iterator[None]:
+    """The lock is the kernel's (flock), so that a killed supervisor leaves none behind."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(data / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise CannotStart(
+            f"can't write to {data}: {error.strerror}; choose another directory with --data"
+        ) from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip()
+            who = f" (process {holder})" if holder else ""
+            raise CannotStart(
+                f"a cluster already runs on {data}{who}; stop it with `recado down --data {data}` "
+                "or choose another directory with --data"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def check_ports(plan: Plan) -> None:
+    """Raises `CannotStart` that names every port which can't be bound, and for whom it was meant."""
+    taken = []
+    for node, what, address in plan.addresses():
+        reason = _unbindable(address)
+        if reason is not None:
+            taken.append(f"{address} ({node}{'' if what == 'listen' else ' ' + what}): {reason}")
+    if taken:
+        raise CannotStart(
+            "can't listen on\n  "
+            + "\n  ".join(taken)
+            + "\nstop what listens there, or choose other ports with --base-port"
+        )
+
+
+def _unbindable(address: str) -> str | None:
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As libzmq binds: what lingers in TIME_WAIT from the cluster before is no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+            probe.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return "already in use"
+            return error.strerror or str(error)
+    return None
+
+
+def prepare(plan: Plan) -> None:
+    """Directories and configuration files of all nodes.  Raises `CannotStart`."""
+    for node in plan.nodes:
+        try:
+            node.directory.mkdir(exist_ok=True)
+            if node.config:
+                _write(node.config_path, node.config)
+            _set_aside(node)
+        except OSError as error:
+            where = error.filename or node.directory
+            raise CannotStart(f"can't write {where}: {error.strerror}; choose another --data") from None
+
+
+def _write(path: Path, content: str) -> None:
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(content, "utf-8")
+    temporary.replace(path)
+
+
+def _set_aside(node: Node) -> None:
+    with suppress(FileNotFoundError):
+        if node.log_path.stat().st_size > _LOG_BYTES_MAX:
+            node.log_path.replace(node.log_path.with_name(node.log_path.name + ".1"))
+
+
+def leftovers(data: Path) -> list[Path]:
+    """What clusters leave in a directory, and nothing else that may lie there.
+
+    Raises `CannotStart` if a cluster runs on it.
+    """
+    if not data.is_dir():
+        return []
+    with _locked(data):
+        nodes = [
+            path for path in sorted(data.iterdir()) if path.is_dir() and _NODE_DIRECTORY.fullmatch(path.name)
+        ]
+        files = [data / name for name in ("up.sock", "up.log", LOCK) if (data / name).exists()]
+    return [*nodes, *files]
