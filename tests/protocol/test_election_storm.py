@@ -1,0 +1,170 @@
+"""Bully in bad weather: seeded storms, permanent faults, and proofs that the judges see."""
+
+from collections.abc import Iterable
+from math import inf
+from typing import Any
+
+import pytest
+from election_storm import PERMANENT_FAULTS, Storm, Violation
+
+from recado.protocol.election import Bully, Effect
+from recado.protocol.election_values import Answer, Campaign, Member
+from recado.protocol.messages import Coordinator, Election, Release
+
+
+def first_violation(
+    seeds: Iterable[int], *, machine: type[Bully], permanent: str | None = None
+) -> str | None:
+    """The kind of the first violation in these histories, or None."""
+    for seed in seeds:
+        storm = Storm(seed, machine=machine, permanent=permanent)
+        try:
+            storm.core() if permanent else storm.weather()
+        except Violation as violation:
+            return violation.kind
+    return None
+
+
+def test_after_healing_the_highest_leads_and_everybody_knows() -> None:
+    """In 150 storms no epoch is won twice, and 30 s after healing the highest leads, known to all."""
+    for seed in range(150):
+        Storm(seed).weather()
+
+
+@pytest.mark.slow
+def test_after_healing_the_highest_leads_in_many_storms() -> None:
+    """The same in 2,000 further storms."""
+    for seed in range(10_000, 12_000):
+        Storm(seed).weather()
+
+
+@pytest.mark.parametrize("permanent", PERMANENT_FAULTS)
+def test_one_bad_member_does_not_unsettle_the_rest(permanent: str) -> None:
+    """With one fault that never heals the coordinator changes at most four times a minute."""
+    for seed in range(30):
+        Storm(seed, permanent=permanent).core()
+
+
+def test_a_seed_is_a_history() -> None:
+    """The same seed gives the same history, line by line."""
+    one, two = Storm(42), Storm(42)
+    one.weather()
+    two.weather()
+    assert one.record == two.record
+    assert any("LEADS" in line for line in one.record)
+
+
+def calm(seed: int) -> Storm:
+    """A cluster that started in fair weather and has its coordinator."""
+    storm = Storm(seed)
+    storm.chaos_seconds = 0.0
+    storm.start_all()
+    storm.run(20)
+    storm.judge_healed()
+    return storm
+
+
+def test_a_killed_coordinator_is_replaced_within_twelve_seconds() -> None:
+    """Coordinator killed: the next highest is announced within 12 s, and everybody left follows it."""
+    for seed in range(60):
+        storm = calm(seed)
+        storm.nodes[storm.top.name].crash()
+        before = len(storm.changes)
+        storm.run(storm.time + 12)
+        heirs = [name for _, name in storm.changes[before:]]
+        heir = max(member for member in storm.members if member != storm.top)
+        assert heirs == [heir.name]
+        left = [node for node in storm.nodes.values() if node.up]
+        assert {node.machine.coordinator.name for node in left if node.machine.coordinator} == {heir.name}
+
+
+def test_the_old_highest_takes_over_again() -> None:
+    """The highest returns: it takes over after listening and hold-down, once, and everybody agrees."""
+    for seed in range(60):
+        storm = calm(seed)
+        top = storm.nodes[storm.top.name]
+        top.crash()
+        storm.run(storm.time + 15)
+        before = len(storm.changes)
+        top.start()
+        storm.run(storm.time + 5)
+        assert len(storm.changes) == before, "it waits for its hold-down"
+        storm.run(storm.time + 12)
+        storm.judge_healed()
+        assert [name for _, name in storm.changes[before:]] == [storm.top.name]
+
+
+# Mutants: each has one rule off, and a judge that says so -----------------------------------------
+
+
+class SharedEpochs(Bully):
+    """An epoch does not tell one life of a member from the next."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options | {"boot": "same"})
+
+
+class Forgetful(Bully):
+    """The epoch is not kept before the request leaves."""
+
+    def _stand(self, now: float) -> list[Effect]:
+        effects = super()._stand(now)
+        return [*effects[1:], effects[0]]
+
+
+class Meek(Bully):
+    """The highest neither objects nor takes over."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._hold_until = inf
+
+
+class Egoist(Bully):
+    """No OK on behalf of the living coordinator: who cannot hear it deposes it in everybody's eyes."""
+
+    def _count(self, campaign: Campaign, member: Member, *, answer: Answer, now: float) -> list[Effect]:
+        return super()._count(campaign, member, answer=Answer(election="grant"), now=now)
+
+
+class Stubborn(Bully):
+    """A coordinator that meets a larger epoch goes on with its own."""
+
+    def _outdated(self) -> bool:
+        return False
+
+
+class Restless(Bully):
+    """No hold-down and no listening: each return of the highest deposes the coordinator."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._hold_until = self._listen_until = self._next_try
+
+
+class DeafToRenewals(Bully):
+    """Only announcements name the coordinator; a lost one is lost."""
+
+    def asked(
+        self, request: Election | Coordinator | Release, sender: str | None, now: float
+    ) -> tuple[dict[str, Any], list[Effect]]:
+        if isinstance(request, Coordinator):
+            return {"coordinator": "OK"}, []
+        return super().asked(request, sender, now)
+
+
+MUTANTS: list[tuple[type[Bully], str | None, set[str]]] = [
+    (SharedEpochs, None, {"epoch_twice"}),
+    (Forgetful, None, {"not_kept"}),
+    (Meek, None, {"not_the_highest", "unstable"}),
+    (Egoist, "cut_pair", {"restless", "spins"}),
+    (Stubborn, None, {"not_the_highest", "disagree"}),
+    (Restless, "flapping", {"restless"}),
+    (DeafToRenewals, None, {"not_the_highest", "disagree"}),
+]
+
+
+@pytest.mark.parametrize(("mutant", "permanent", "kinds"), MUTANTS)
+def test_a_rule_switched_off_is_noticed(mutant: type[Bully], permanent: str | None, kinds: set[str]) -> None:
+    """Each mutant breaks what its rule is for within 150 histories."""
+    assert first_violation(range(150), machine=mutant, permanent=permanent) in kinds
