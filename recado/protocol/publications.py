@@ -1,0 +1,100 @@
+"""Publications: topics and bodies of what goes from servers through the broker to subscribers.
+
+A publication is two frames, topic and body; the bodies here are maps for `codec.pack`.  `timestamp` is
+whole seconds (strict clients can't read a float into an int), `clock` the entry's Lamport stamp, and
+origin, seq, prev and id follow as our own fields.  Publications are hints: they may be lost, doubled or
+reordered, and `recado.protocol.subscription` makes of them what the log says.
+
+Topics in open mode are bare names, in which user `ana` and channel `ana` share one and `ana` also
+receives `anabel`'s frames: subscribers look at the body (`concerns`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from recado.protocol.messages import Entry, Epoch
+
+COORDINATOR_TOPIC = b"servers"
+BEACON_TOPIC = b"\x00beacon"  # no name begins with NUL
+
+
+def topic(name: str) -> bytes:
+    """The topic of a channel, or of the user to whom direct messages go, in open mode."""
+    return name.encode("utf-8")
+
+
+def target_key(target: str | bytes) -> str:
+    """An entry's target as a key of a beacon's heads: ``#channel`` or ``@`` and the user id in hex."""
+    return f"#{target}" if isinstance(target, str) else f"@{target.hex()}"
+
+
+def channel_message(entry: Entry, *, user: str) -> dict[str, Any]:
+    """The body of a channel message.  `user`: the author's name as it is to be shown."""
+    return {"channel": entry.target, "user": user, **_common(entry)}
+
+
+def user_message(entry: Entry, *, src: str, dst: str) -> dict[str, Any]:
+    """The body of a direct message; the author stands under `from` and `src`, as clients ask for either."""
+    return {"from": src, "src": src, "dst": dst, **_common(entry)}
+
+
+def _common(entry: Entry) -> dict[str, Any]:
+    return {
+        "message": entry.body.decode("utf-8"),
+        "timestamp": entry.wall_ms // 1000,
+        "clock": entry.lamport,
+        "origin": entry.origin,
+        "seq": entry.seq,
+        "prev": entry.prev,
+        "id": entry.id,
+    }
+
+
+def coordinator_announcement(
+    coordinator: str, *, timestamp: int, clock: int, epoch: Epoch | None = None
+) -> dict[str, Any]:
+    """The one publication that is an envelope, on `COORDINATOR_TOPIC`; `epoch` is ours."""
+    data: dict[str, Any] = {"coordinator": coordinator, "timestamp": timestamp, "clock": clock}
+    if epoch is not None:
+        data["epoch"] = [epoch.n, epoch.rank, epoch.name, epoch.boot]
+    return {"service": "election", "data": data}
+
+
+def beacon(
+    *,
+    server: str,
+    boot: str,
+    heads: Mapping[str, Mapping[str, int]],
+    vector: Mapping[str, int],
+    timestamp: int,
+    clock: int,
+) -> dict[str, Any]:
+    """What a server durably has, so that the last message before a silence is missed too (E3).
+
+    `heads`: `target_key` → origin → seq of its last entry for that target, of the targets that
+    changed lately.  `vector`: components of the durable vector that changed lately.
+    """
+    return {
+        "server": server,
+        "boot": boot,
+        "heads": {key: dict(seqs) for key, seqs in heads.items()},
+        "vector": dict(vector),
+        "timestamp": timestamp,
+        "clock": clock,
+    }
+
+
+def beacon_heads(body: Mapping[str, Any], key: str) -> dict[str, int]:
+    """The heads of one target in a beacon from the wire; what is not origin → seq is left out."""
+    heads = body.get("heads")
+    seqs = heads.get(key) if isinstance(heads, dict) else None
+    if not isinstance(seqs, dict):
+        return {}
+    return {o: n for o, n in seqs.items() if isinstance(o, str) and type(n) is int and n > 0}
+
+
+def concerns(body: Mapping[str, Any], *, channel: str | None = None, user: str | None = None) -> bool:
+    """Whether a publication is a message of `channel`, or a direct message to or from `user`."""
+    if channel is not None:
+        return "dst" not in body and body.get("channel", channel) == channel
+    return user is not None and "dst" in body and user in (body["dst"], body.get("src", body.get("from")))
