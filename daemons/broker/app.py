@@ -42,7 +42,7 @@ async def run_broker(
     """
     lamport = LamportClock()
     log = get_logger(config.node.name or "broker", lambda: lamport.value, sink=sink)
-    stop = stopping or trio.Event()
+    stop = trio.Event() if stopping is None else stopping
     settings = config.broker
     async with AsyncExitStack() as ends:
         xsub, xpub = await ends.enter_async_context(network.forwarder(settings.xsub, settings.xpub))

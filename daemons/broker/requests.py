@@ -129,28 +129,29 @@ class RoundRobin:
     async def _ask_around(self, body: bytes, asked: Asked) -> bytes:
         """The first server's reply; an error envelope if there is none to be had."""
         tried: list[int] = []
-        perhaps_done = False
+        perhaps_done = full = False
         while (place := self.rotation.pick(tried)) is not None:
             tried.append(place)
             try:
                 with trio.move_on_after(self._deadline_seconds):
                     return await self._askers[place].ask(body)
-            except WireError as error:  # refused by the queue: it never left, so the next may have it
-                self._missed(place, reason=str(error))
+            except WireError:  # its queue is full: the request never left, so the next may have it
+                full = True
                 continue
-            self._missed(place, reason="deadline")
+            self._missed(place)
             perhaps_done = True
             if not may_repeat(asked):
                 break
-        code = "indeterminate" if perhaps_done and isinstance(asked.data, Write) else "unavailable"
+        if perhaps_done and isinstance(asked.data, Write):
+            code = "indeterminate"
+        else:
+            code = "busy" if full else "unavailable"
         self._log.warning("request not answered", service=asked.service, code=code, tried=len(tried))
         return self._error(asked.service, code=code, clock=asked.clock)
 
-    def _missed(self, place: int, *, reason: str) -> None:
+    def _missed(self, place: int) -> None:
         if self.rotation.missed(place):
-            self._log.warning(
-                "server skipped", server=self._askers[place].address, reason=reason, alive=self.rotation.alive
-            )
+            self._log.warning("server skipped", server=self._askers[place].address, alive=self.rotation.alive)
             self._probes.start_soon(self._call_back, place)
 
     async def _call_back(self, place: int) -> None:
