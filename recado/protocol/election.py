@@ -118,7 +118,7 @@ class Bully:
         self._tag = 0
         self._renew_tag = 0
         self._renew_waiting: set[str] = set()
-        self._renewed_at = self._renew_at = self._announced_at = now
+        self._renewed_at = self._renew_at = self._announced_at = self._next_hint = now
         self._listening = True
 
     # What is known -------------------------------------------------------------------------------
@@ -233,10 +233,11 @@ class Bully:
             # Nobody resigns over a hint; an early renewal meets the rival's epoch in the answers.
             self._renew_at = min(self._renew_at, self._renewed_at + self._timings.rpc_seconds / 2)
             return []
-        if self.coordinator is not None and (self._office.direct or epoch <= self.coordinator):
+        if self._campaign is not None or self.coordinator is not None or now < self._next_hint:
             return []
-        credit = min(2 * self._timings.renew_seconds, self._timings.lease_seconds)
-        return self._follow(epoch, now, age=self._timings.lease_seconds - credit, direct=False)
+        lease = self._timings.lease_seconds
+        self._next_hint = now + lease  # forged ones may delay an election, not prevent it
+        return self._follow(epoch, now, age=max(0.0, lease - 2 * self._timings.renew_seconds), direct=False)
 
     def resign(self) -> list[Effect]:
         """This process stops: give up what it leads or stands for, so that nobody waits for silence.
@@ -361,7 +362,7 @@ class Bully:
         if self._office.hears_higher(candidate):
             return self._reply("election", "OK", now), []
         effects = self._epochs.see(epoch)
-        if self.leading:
+        if self.leading and effects:
             # Asking for a still larger epoch now would only spoil the candidate's.
             self._renew_at = max(self._renew_at, now + 2 * self._timings.rpc_seconds)
         return self._reply("election", "grant", now), effects
