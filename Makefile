@@ -1,0 +1,48 @@
+# `make` checks quickly, `make up` runs a cluster, `make test` runs everything that this machine can.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# What `make up ARGS="--servers 5"` hands on.
+ARGS ?=
+
+.PHONY: check lint types floors quick test up bench docs clean
+
+check: lint types floors quick
+
+# The environment follows pyproject.toml: it is brought up to date whenever that is newer.
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --config-settings editable_mode=compat
+	touch $(STAMP)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+floors: $(STAMP)
+	$(BIN)/lint-imports --no-cache > $(VENV)/floors.txt || { cat $(VENV)/floors.txt; exit 1; }
+
+quick: $(STAMP)
+	$(BIN)/pytest -m "not slow and not system" tests
+
+test: $(STAMP)
+	$(BIN)/pytest tests
+
+up: $(STAMP)
+	@$(BIN)/recado up $(ARGS)
+
+bench: $(STAMP)
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(STAMP)
+	$(BIN)/python -m tests.house
+
+# The data in var/ is not a by-product and stays; `recado down --wipe` removes it.
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find recado storage daemons clients tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
