@@ -243,8 +243,9 @@ def grow_wal(path: Path, wal_bytes: int) -> None:
     """Make the WAL at least `wal_bytes` long so that commits overwrite blocks instead of appending.
 
     fdatasync then needs no journal commit of the file system: 1.7 times the commits of one row, 3.4
-    times those of eight rows, until the WAL has wrapped by itself.  SQLite stops reading a WAL at the first frame
-    with a wrong checksum, so zeros after the last frame are not seen.  Without room nothing is done.
+    times those of eight rows, until the WAL has wrapped by itself.  SQLite stops reading a WAL at the
+    first frame with a wrong checksum, so zeros after the last frame are not seen.  Without room
+    nothing is done.
     """
     wal = wal_path(path)
     if not wal.exists():

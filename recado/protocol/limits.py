@@ -49,6 +49,13 @@ HISTORY_SCAN_ENTRIES_MAX: Final = 5000  # entries looked at for one `since` page
 HISTORY_PAGE_BYTES_MAX: Final = 1 * MIB
 ABSENCE_CHECKS_MAX: Final = 256  # refusals that wait until the peers were asked
 
+# Store ---------------------------------------------------------------------------------------
+QUARANTINE_ROWS_MAX: Final = 10_000  # refused entries of peers kept for people to look at
+MILESTONE_MS: Final = 10_000  # how exactly plain `sync {last_sync}` knows what had arrived when
+MILESTONE_FINE_MS: Final = 7 * 86_400_000  # older ones are thinned at start, to one an hour
+MILESTONE_COARSE_MS: Final = 3_600_000
+CURSOR_CHARACTERS_MAX: Final = 128 * KIB  # a plain `sync`'s `next_sync`
+
 # Loops ---------------------------------------------------------------------------------------
 DRAIN_MESSAGES_MAX: Final = 256  # taken from one socket per wake
 SUBSCRIPTIONS_PER_CLIENT_MAX: Final = 1024
@@ -101,6 +108,7 @@ assert PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert HISTORY_PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert PUSH_ENTRIES_MAX <= PAGE_ENTRIES_MAX <= ARRAY_ITEMS_MAX
 assert PUSH_ENTRIES_MAX <= WINDOW_ENTRIES_MAX
+assert MILESTONE_MS < MILESTONE_COARSE_MS < MILESTONE_FINE_MS
 assert ASKS_OUT_MAX <= LISTENER_REPLIES_QUEUED_MAX  # a good asker's replies always fit
 assert NAME_BYTES_MAX < TOPIC_FRAME_BYTES_MAX
 assert COMMIT_ENTRIES_MAX <= PENDING_ENTRIES_MAX

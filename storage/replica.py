@@ -1,0 +1,341 @@
+"""The store of one server: the replication log and everything read from it, in one SQLite file.
+
+Writing is two calls, `stage` (on the event loop) and `commit` (may run in one worker thread); while a
+commit is out, only reads are allowed, and they see what was committed before it.  Reads use a second
+connection.  `Replica.in_memory` is the same without files, for the simulated cluster: its image is
+what a kill would leave.
+"""
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from recado.protocol.entry import GENESIS, Head, hash16
+from recado.protocol.messages import Run
+from recado.protocol.vector import Vector
+from storage import history, plain_sync
+from storage.database import (
+    WAL_FULL_BYTES,
+    Damaged,
+    DataLocked,
+    DirectoryLock,
+    StorageError,
+    StorageFailed,
+    StorageFull,
+    WrongFile,
+    classified,
+    grow_wal,
+    lock_directory,
+    open_database,
+    open_memory,
+    open_reader,
+)
+from storage.derived import Key
+from storage.loading import load_derived, read_heads, read_meta, thin_milestones
+from storage.migrations import bring_up_to_date
+from storage.rows import (
+    ENTRY_COLUMNS,
+    Batch,
+    Counts,
+    EntryRow,
+    FoundEntry,
+    MessageRow,
+    PeerRow,
+    Quarantined,
+)
+from storage.schema import REPLICA, STEPS
+from storage.writer import Writer, padded, select_by_ids
+
+__all__ = [
+    "Batch",
+    "Counts",
+    "Damaged",
+    "DataLocked",
+    "FoundEntry",
+    "MessageRow",
+    "PeerRow",
+    "Quarantined",
+    "Replica",
+    "StorageError",
+    "StorageFailed",
+    "StorageFull",
+    "WrongFile",
+]
+
+FILE_NAME: Final = "replica.db"
+_BOOTS, _NODE = "boots", "node"
+_RUN = f"select ?, {ENTRY_COLUMNS} from entry where number = ? and seq > ? order by seq limit ?"
+_FOUND = select_by_ids(
+    "select e.id, e.author, e.kind, e.target, e.body, o.origin, e.seq, e.lamport "
+    "from entry e cross join origin o on o.number = e.number"
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a replica's schema up to date."""
+    bring_up_to_date(connection, schema=REPLICA, steps=STEPS)
+
+
+class Replica:
+    """Made by `open` or `in_memory`.  Every method may raise `StorageFailed`."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        reader: sqlite3.Connection | None,
+        *,
+        node: str,
+        path: Path | None = None,
+        lock: DirectoryLock | None = None,
+        damaged: Path | None = None,
+    ) -> None:
+        self.damaged = damaged  # where a damaged file was moved at this start
+        self.path = path
+        self.boot_count = 0
+        self._what = str(path or ":memory:")
+        self._lock = lock
+        self._reader = reader if reader is not None else connection
+        self._deferred: Batch | None = None
+        with classified(self._what):
+            self._boot(connection, node)
+            self._derived = load_derived(connection)
+            durable = {origin: head.seq for origin, head in read_heads(connection).items()}
+            self._writer = Writer(connection, what=self._what, derived=self._derived, durable=durable)
+
+    @classmethod
+    def open(cls, directory: Path, *, node: str, wal_bytes: int | None = None) -> "Replica":
+        """Lock `directory` for life and open ``replica.db`` in it; both are made if missing.
+
+        `wal_bytes`: how far the WAL is grown at start (see `grow_wal`).  None: 16 MiB for a file
+        larger than that, which shows that the node is a busy one; nothing for small ones, since it
+        costs a small installation more disk than all its messages.
+
+        Raises `DataLocked`, `StorageFull`, `StorageFailed`, and `WrongFile` if the file is another
+        node's or a newer version's.
+        """
+        lock = lock_directory(directory)
+        path = directory / FILE_NAME
+        try:
+            connection, damaged = open_database(path, migrate=migrate)
+            try:
+                reader = open_reader(path)
+                replica = cls(connection, reader, node=node, path=path, lock=lock, damaged=damaged)
+            except:
+                connection.close()
+                raise
+            if wal_bytes is None:
+                wal_bytes = WAL_FULL_BYTES if path.stat().st_size > WAL_FULL_BYTES else 0
+            grow_wal(path, wal_bytes)
+        except:
+            lock.release()
+            raise
+        return replica
+
+    @classmethod
+    def in_memory(cls, node: str, image: bytes | None = None) -> "Replica":
+        """A replica without files, empty or from an `image`.  Having only one connection, it writes a
+        staged batch at `commit`, so that reads see what is committed.
+        """
+        return cls(open_memory(image, migrate=migrate), None, node=node)
+
+    def image(self) -> bytes:
+        """What a kill at this moment would leave of an in-memory replica: the last commit."""
+        return self._writer.connection.serialize()
+
+    def close(self) -> None:
+        """Forget what is staged, checkpoint, close, release the directory."""
+        self._deferred = None
+        self._writer.rollback()
+        connection = self._writer.connection
+        if self._reader is not connection:
+            self._reader.close()
+            with classified(self._what):
+                connection.execute("pragma wal_checkpoint(truncate)")
+        connection.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _boot(self, connection: sqlite3.Connection, node: str) -> None:
+        """A6: a commit under FULL syncs the whole WAL before anything that was found in it is served."""
+        stored = read_meta(connection, _NODE)
+        if stored not in (None, node):
+            raise WrongFile(f"{self._what} belongs to node {stored!r}, not {node!r}")
+        self.boot_count = int(read_meta(connection, _BOOTS) or 0) + 1
+        connection.execute("begin immediate")
+        put = "insert or replace into meta values(?,?)"
+        connection.execute(put, (_NODE, json.dumps(node)))
+        connection.execute(put, (_BOOTS, json.dumps(self.boot_count)))
+        thin_milestones(connection)
+        connection.execute("commit")
+        # New at each start: a file that comes back from a backup gives its numbers out again.
+        in_memory = hash16(f"{node} {self.boot_count}".encode())[:8].hex()
+        self._token = in_memory if self.path is None else secrets.token_hex(8)
+
+    # Writing -----------------------------------------------------------------------------------
+
+    def stage(self, batch: Batch) -> None:
+        """Write everything of `batch` as one transaction, left open for `commit`.
+
+        After an error (`StorageFull`, `StorageFailed`, `DataLocked`) nothing of it is left.
+        """
+        if self._reader is not self._writer.connection:
+            self._writer.write(batch)
+        elif self._deferred is not None:
+            raise RuntimeError("the batch before this one is not committed")
+        else:
+            self._deferred = batch
+
+    def commit(self) -> None:
+        """Make the staged batch durable; may run in a worker thread.
+
+        After `StorageFull` the batch is gone; after `StorageFailed` it may or may not be on the disk.
+        """
+        deferred, self._deferred = self._deferred, None
+        if deferred is not None:
+            self._writer.write(deferred)
+        self._writer.commit()
+
+    # The log -----------------------------------------------------------------------------------
+
+    def heads(self) -> dict[str, Head]:
+        """The last entry of every origin."""
+        with classified(self._what):
+            return read_heads(self._reader)
+
+    def states(self) -> dict[str, str]:
+        """The origins that are not ``open``: forked or stopped."""
+        with classified(self._what):
+            return dict(self._reader.execute("select origin, state from origin where state <> 'open'"))
+
+    def meta(self, key: str) -> Any:
+        """A value that a batch's `meta` has put, or None."""
+        with classified(self._what):
+            return read_meta(self._reader, key)
+
+    def run_after(self, origin: str, seq: int, *, entries_max: int, bytes_max: int) -> Run | None:
+        """The entries of `origin` after `seq`, byte for byte as they came; None if there are none.
+
+        At least one, at most `entries_max` and, beyond the first, `bytes_max` of headers and bodies.
+        Every chain hash is checked.  Raises `Damaged` at the first entry that does not match (A34);
+        the entries before it can be had with a smaller `entries_max`.
+        """
+        number = self._derived.numbers.get(origin, -1)
+        with classified(self._what):
+            previous = GENESIS if seq == 0 else self._hash_of(number, seq)
+            rows = self._reader.execute(_RUN, (origin, number, seq, entries_max))
+            pairs: list[tuple[bytes, bytes]] = []
+            chained = previous or b""
+            for row in map(EntryRow._make, rows):
+                body = row.body_bytes
+                header = row.header(body)
+                chained = hash16(chained, header)
+                if row.seq != seq + 1 + len(pairs) or previous is None or chained != row.hash:
+                    if pairs:
+                        break
+                    raise Damaged(origin, seq + 1)
+                bytes_max -= len(header) + len(body)
+                if pairs and bytes_max < 0:
+                    break
+                pairs.append((header, body))
+        return Run(origin, seq + 1, previous or b"", pairs) if pairs else None
+
+    def _hash_of(self, number: int, seq: int) -> bytes | None:
+        row = self._reader.execute(
+            "select hash from entry where number=? and seq=?", (number, seq)
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def find_ids(self, ids: Sequence[bytes]) -> dict[bytes, list[FoundEntry]]:
+        """The durable entries with one of these client-made ids, by id."""
+        found: dict[bytes, list[FoundEntry]] = {}
+        with classified(self._what):
+            for chunk in padded(ids):
+                for row in self._reader.execute(_FOUND[len(chunk)], chunk):
+                    id_, author, kind, target, body, *place = row
+                    raw = body.encode() if isinstance(body, str) else body
+                    found.setdefault(id_, []).append(FoundEntry(author, kind, target, hash16(raw), *place))
+        return found
+
+    # What people read --------------------------------------------------------------------------
+
+    def names(self) -> tuple[dict[bytes, str], set[str]]:
+        """(user id → name of all registered users, all channels)."""
+        with classified(self._what):
+            return history.people_and_channels(self._reader)
+
+    def users(self) -> list[str]:
+        """Names of the registered users, in total order."""
+        with classified(self._what):
+            return [name for (name,) in self._reader.execute("select name from users")]
+
+    def channels(self) -> list[str]:
+        """Names of the channels, in total order."""
+        with classified(self._what):
+            return [name for (name,) in self._reader.execute("select name from channels")]
+
+    def last_messages(
+        self,
+        *,
+        channel: str | None = None,
+        user: bytes | None = None,
+        peer: bytes | None = None,
+        before: Key | None = None,
+        limit: int,
+    ) -> list[MessageRow]:
+        """The last `limit` messages before the key `before`, in total order.
+
+        Of a channel, or the direct messages from and to the user id `user` (with `peer` only).
+        """
+        with classified(self._what):
+            return history.last_messages(
+                self._reader, channel=channel, user=user, peer=peer, before=before, limit=limit
+            )
+
+    def messages_since(
+        self,
+        *,
+        channel: str | None = None,
+        user: bytes | None = None,
+        since: Mapping[str, int],
+        up_to: Mapping[str, int],
+        limit: int,
+        bytes_max: int,
+    ) -> tuple[list[MessageRow], Vector, bool]:
+        """A page of what `up_to` (at most the durable vector) has beyond `since`: (messages, upto, more).
+
+        `upto` covers exactly what was looked at, so it is the next page's `since`.
+        """
+        durable = self._writer.durable.copy()
+        bounded = {origin: min(seq, durable.get(origin, 0)) for origin, seq in up_to.items()}
+        with classified(self._what):
+            return history.messages_since(
+                self._reader,
+                numbers=self._derived.numbers,
+                channel=channel,
+                user=user,
+                since=since,
+                up_to=bounded,
+                limit=limit,
+                bytes_max=bytes_max,
+            )
+
+    def sync_since(self, last_sync: int | str | None, *, bytes_max: int) -> dict[str, Any]:
+        """A plain `sync` reply's content: what arrived here after `last_sync`, a time in milliseconds, an
+        earlier reply's ``next_sync``, or None for everything.  A little may be repeated, nothing left out.
+        """
+        with classified(self._what):
+            return plain_sync.sync_since(
+                self._reader,
+                token=self._token,
+                durable=self._writer.durable.copy(),
+                numbers=self._derived.numbers.copy(),
+                since=last_sync,
+                bytes_max=bytes_max,
+            )
+
+    def counts(self) -> Counts:
+        """How much is durable here."""
+        return self._writer.counts

@@ -1,0 +1,138 @@
+"""What goes into the replica and what comes out of it: values, and entries as rows and back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from recado.protocol.entry import encode_header, hash16
+from recado.protocol.messages import Entry, Kind
+
+_SHOWN_KINDS: Final = frozenset(Kind)
+_TEXT_KINDS: Final = (Kind.CHANNEL_MESSAGE, Kind.USER_MESSAGE)
+
+# Columns of `entry` that make its bytes, in the order of `EntryRow`'s fields after the first.
+ENTRY_COLUMNS: Final = "seq, lamport, wall, kind, author, id, target, prev, body, extra, hash"
+
+
+class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the view `peers`: what this node last knew of another.  Times in milliseconds."""
+
+    name: str
+    rank: int | None = None
+    address: str | None = None
+    confirmed_entries: int | None = None
+    heard_ms: int | None = None
+    offset_ms: float | None = None
+
+
+class Quarantined(msgspec.Struct, frozen=True):
+    """Something refused: why, its bytes as far as they help, and who sent it."""
+
+    origin: str
+    seq: int
+    reason: str
+    raw: bytes | None = None
+    from_node: str = ""
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one commit makes durable.
+
+    `entries`: own and peers' mixed, each origin's in order of seq.  `meta`: values that are bytes or
+    fit into JSON.  `states`: origins that are no longer ``open``.  `now_ms`: the node's clock.
+    """
+
+    entries: Sequence[Entry] = ()
+    meta: Mapping[str, Any] = {}
+    peers: Sequence[PeerRow] = ()
+    quarantined: Sequence[Quarantined] = ()
+    states: Mapping[str, str] = {}
+    now_ms: int = 0
+
+
+class FoundEntry(NamedTuple):
+    """A durable entry with an id that was asked for."""
+
+    author: bytes | None
+    kind: int
+    target: str | bytes | None
+    body_hash16: bytes
+    origin: str
+    seq: int
+    lamport: int
+
+
+class MessageRow(NamedTuple):
+    """A shown message.  `to`: the channel, or the destination's name; `author`: the user id."""
+
+    kind: int
+    user: str
+    to: str
+    message: str
+    wall_ms: int
+    lamport: int
+    origin: str
+    seq: int
+    prev: int
+    id: bytes | None
+    author: bytes
+
+    @property
+    def key(self) -> tuple[int, str, int]:
+        return (self.lamport, self.origin, self.seq)
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How much there is, as far as it is durable; messages as the views show them."""
+
+    entries: int
+    origins: int
+    users: int
+    channels: int
+    channel_messages: int
+    user_messages: int
+
+
+class EntryRow(NamedTuple):
+    """An entry as it is stored; `body` is text or bytes, `hash` what was stored with it."""
+
+    origin: str
+    seq: int
+    lamport: int
+    wall: int
+    kind: int
+    author: bytes | None
+    id: bytes | None
+    target: str | bytes | None
+    prev: int
+    body: str | bytes
+    extra: bytes | None
+    hash: bytes
+
+    @property
+    def body_bytes(self) -> bytes:
+        return self.body.encode() if isinstance(self.body, str) else self.body
+
+    def header(self, body: bytes) -> bytes:
+        """The canonical header, byte for byte as it arrived."""
+        return encode_header(*self[:9], hash16(body), self.extra)
+
+    def entry(self) -> Entry:
+        body = self.body_bytes
+        fields = (*self[:9], body, self.extra, self.header(body), self.hash)
+        return Entry(*fields)
+
+
+def stored_body(kind: int, body: bytes) -> str | bytes:
+    """Messages in UTF-8 are stored as text, so that people can read and search them; all else as it is."""
+    if kind in _TEXT_KINDS:
+        try:
+            return body.decode()
+        except UnicodeDecodeError:
+            return body
+    return body
+
+
+def is_known_kind(kind: int) -> bool:
+    return kind in _SHOWN_KINDS

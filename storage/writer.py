@@ -1,0 +1,295 @@
+"""The write path: a batch of entries, and everything derived from it, as one transaction (A4).
+
+`write` leaves the transaction open, `commit` makes it durable and may run in a worker thread; nothing
+else touches the connection in between.  Rows go in with one ``executemany``; copies of a message are
+found by one ``SELECT … WHERE id IN (…)`` per 512 ids and only the smallest key stays shown (A8).
+Rows of users and channels are rare: each is written inside a SAVEPOINT, so that what cannot be
+materialised is quarantined and never stops replication (A35).
+"""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from recado.protocol.entry import origin_node
+from recado.protocol.limits import MILESTONE_MS, QUARANTINE_ROWS_MAX
+from recado.protocol.messages import Entry, Kind
+from storage.database import classified
+from storage.derived import NOT_SHOWN_KIND, ChannelRow, Copy, Derived, Key, UserRow, larger_copies
+from storage.rows import Batch, Counts, PeerRow, Quarantined, stored_body
+
+_INSERT_ENTRY = "insert into entry values(?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_SHOWN = 12  # the last column of `entry`
+_INSERT_USER = "insert or replace into user values(?,?,?,?,?,?,?)"
+_INSERT_CHANNEL = "insert or replace into channel values(?,?,?,?,?)"
+_INSERT_QUARANTINE = "insert or ignore into quarantine values(?,?,?,?,?)"
+_IDS_PER_SELECT = 512
+# What a derived row can raise by its content; a full or failing disk raises OperationalError.
+_CONTENT_ERRORS: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    UnicodeError,
+    OverflowError,
+)
+
+EntryValues = list[Any]  # the columns of `entry`, in the table's order
+
+
+def select_by_ids(select: str) -> Mapping[int, str]:
+    """Statements for 1, 2, 4, … 512 ids: few texts, so that SQLite's statement cache holds them all."""
+    return {1 << n: f"{select} where e.id in ({','.join('?' * (1 << n))})" for n in range(10)}
+
+
+def padded(ids: Sequence[bytes]) -> Iterable[list[bytes | None]]:
+    """The ids in chunks whose sizes are powers of two, filled up with NULL, which equals nothing."""
+    for start in range(0, len(ids), _IDS_PER_SELECT):
+        chunk: list[bytes | None] = list(ids[start : start + _IDS_PER_SELECT])
+        size = 1 << (len(chunk) - 1).bit_length()
+        yield chunk + [None] * (size - len(chunk))
+
+
+_SELECT_COPIES = {
+    size: text + " and e.shown"
+    for size, text in select_by_ids(
+        "select e.id, e.author, e.kind, e.target, e.body, e.lamport, e.number, e.seq from entry e"
+    ).items()
+}
+
+
+class Writer:
+    """The writing connection of a replica and what it remembers of it."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, what: str, derived: Derived, durable: dict[str, int]
+    ) -> None:
+        self.connection = connection
+        self.durable = durable  # origin → seq, committed
+        self.counts = Counts(0, 0, 0, 0, 0, 0)
+        self._what = what
+        self._derived = derived
+        self._staged: Batch | None = None
+        rows = connection.execute("select number, max(seq), max(time_ms) from milestone group by number")
+        marked = {derived.origins[number]: (seq, time_ms) for number, seq, time_ms in rows}
+        self._grown = {o for o, seq in durable.items() if seq > marked.get(o, (0, 0))[0]}
+        self._milestone_ms = max((time_ms for _, time_ms in marked.values()), default=0)
+        self._milestone_taken_ms: int | None = None
+        self._count(sum(durable.values()))
+
+    @property
+    def staged(self) -> bool:
+        """Whether a batch is written and not yet committed."""
+        return self._staged is not None
+
+    def write(self, batch: Batch) -> None:
+        """Everything of `batch` in a transaction that stays open.  After an error nothing is left."""
+        if self._staged is not None:
+            raise RuntimeError("the batch before this one is not committed")
+        try:
+            with classified(self._what):
+                self.connection.execute("begin immediate")
+                self._write(batch)
+            self._staged = batch
+        finally:
+            if self._staged is None:
+                self.rollback()
+
+    def commit(self) -> None:
+        """Make the written batch durable.  After an error nothing of it is kept in memory."""
+        batch, self._staged = self._staged, None
+        if batch is None:
+            raise RuntimeError("nothing is staged")
+        committed = False
+        try:
+            with classified(self._what):
+                self.connection.execute("commit")
+            committed = True
+        finally:
+            if not committed:
+                self.rollback()
+        self._derived.keep()
+        if self._milestone_due(batch.now_ms):
+            self._milestone_taken_ms = batch.now_ms
+            self._milestone_ms = max(batch.now_ms, self._milestone_ms + 1)
+            self._grown.clear()
+        for entry in batch.entries:
+            self.durable[entry.origin] = entry.seq
+        self._grown.update({entry.origin for entry in batch.entries})
+        self._count(self.counts.entries + len(batch.entries))
+
+    def rollback(self) -> None:
+        """Forget the open transaction, if there is one."""
+        self._staged = None
+        self._derived.undo()
+        if self.connection.in_transaction:
+            with classified(self._what):
+                self.connection.execute("rollback")
+
+    def _count(self, entries: int) -> None:
+        derived = self._derived
+        self.counts = Counts(
+            entries,
+            len(self.durable),
+            derived.registered,
+            len(derived.channels),
+            derived.shown.get(Kind.CHANNEL_MESSAGE, 0),
+            derived.shown.get(Kind.USER_MESSAGE, 0),
+        )
+
+    def _write(self, batch: Batch) -> None:
+        execute, executemany = self.connection.execute, self.connection.executemany
+        if batch.entries:
+            self._write_entries(batch.entries)
+        for origin, state in batch.states.items():
+            execute("update origin set state=? where number=?", (state, self._number(origin)))
+        if batch.meta:
+            executemany("insert or replace into meta values(?,?)", map(_meta_row, batch.meta.items()))
+        if batch.peers:
+            executemany("insert or replace into peer values(?,?,?,?,?,?)", map(_peer_row, batch.peers))
+        if batch.quarantined:
+            self._quarantine_foreign(batch.quarantined)
+        if self._milestone_due(batch.now_ms):
+            # The heads *before* this batch: it is not durable yet at this time.
+            time_ms = max(batch.now_ms, self._milestone_ms + 1)
+            rows = [(self._derived.numbers[o], time_ms, self.durable[o]) for o in self._grown]
+            executemany("insert or replace into milestone values(?,?,?)", rows)
+
+    def _milestone_due(self, now_ms: int) -> bool:
+        taken = self._milestone_taken_ms
+        return bool(self._grown) and (taken is None or abs(now_ms - taken) >= MILESTONE_MS)
+
+    def _number(self, origin: str) -> int:
+        number = self._derived.number(origin)
+        if number is None:
+            number = self._derived.new_number(origin)
+            self.connection.execute(
+                "insert into origin(number, origin, node) values(?,?,?)",
+                (number, origin, origin_node(origin)),
+            )
+        return number
+
+    # Entries -----------------------------------------------------------------------------------
+
+    def _write_entries(self, entries: Sequence[Entry]) -> None:
+        rows: list[EntryValues] = []
+        users: dict[bytes, tuple[UserRow, Entry]] = {}
+        channels: dict[str, tuple[ChannelRow, Entry]] = {}
+        numbers = self._derived.numbers
+        for e in entries:
+            number = numbers.get(e.origin) or self._number(e.origin)
+            shown = 1
+            try:
+                problem = self._examine(e, users, channels)
+            except Exception as error:  # noqa: BLE001 - A35: no content may stop replication
+                problem = f"materialiser: {type(error).__name__}"
+            if problem is not None:
+                shown = 0
+                if problem is not NOT_SHOWN_KIND:
+                    self._quarantine_own(e, problem)
+            body = stored_body(e.kind, e.body)
+            place = (number, e.seq, e.lamport, e.wall_ms, e.kind)
+            rows.append([*place, e.author, e.target, e.id, e.prev, body, e.extra, e.hash, shown])
+        hidden = self._hide_copies(entries, rows)
+        self.connection.executemany(_INSERT_ENTRY, rows)
+        self._write_derived(users, channels)
+        counts = Counter(row[4] for row in rows if row[_SHOWN])
+        counts.subtract(hidden)
+        for kind, change in counts.items():
+            self._derived.count(kind, change)
+
+    def _examine(
+        self,
+        e: Entry,
+        users: dict[bytes, tuple[UserRow, Entry]],
+        channels: dict[str, tuple[ChannelRow, Entry]],
+    ) -> str | None:
+        """Why the entry is not shown, or None; the derived rows that it moves go into the maps."""
+        problem = self._derived.problem(e)
+        if problem is not None and problem is not NOT_SHOWN_KIND:
+            return problem
+        if (e.kind == Kind.LOGIN or e.extra is not None) and (user := self._derived.user_of(e)) is not None:
+            users[e.author or b""] = (user, e)
+        if e.kind in (Kind.CHANNEL_MESSAGE, Kind.CHANNEL):
+            channel = self._derived.channel_of(e)
+            if channel is not None:
+                channels[str(e.target)] = (channel, e)
+        return problem
+
+    def _hide_copies(self, entries: Sequence[Entry], rows: list[EntryValues]) -> list[int]:
+        """Shown = 0 for all but the smallest of copies, here and on disk; the kinds of those on disk."""
+        ids = [row[7] for row in rows if row[_SHOWN] and row[7] is not None]
+        copies: dict[bytes, list[Copy]] = {}
+        places: dict[Key, tuple[int, int, int]] = {}
+        for chunk in padded(ids):
+            for id_, author, kind, target, body, lamport, number, seq in self.connection.execute(
+                _SELECT_COPIES[len(chunk)], chunk
+            ):
+                key = (lamport, self._derived.origins[number], seq)
+                places[key] = (number, seq, kind)
+                copies.setdefault(id_, []).append(Copy((author, kind, target, body), key, None))
+        repeated = {i for i, n in Counter(ids).items() if n > 1} if len(set(ids)) < len(ids) else set()
+        suspects = repeated | copies.keys()
+        if not suspects:
+            return []
+        for index, (entry, row) in enumerate(zip(entries, rows, strict=True)):
+            if row[7] in suspects and row[_SHOWN]:
+                copy = Copy((row[5], row[4], row[6], row[9]), entry.key, index)
+                copies.setdefault(row[7], []).append(copy)
+        hidden = []
+        for loser in larger_copies(copies):
+            if loser.place is not None:
+                rows[loser.place][_SHOWN] = 0
+            else:
+                number, seq, kind = places[loser.key]
+                hidden.append(kind)
+                self.connection.execute("update entry set shown=0 where number=? and seq=?", (number, seq))
+        return hidden
+
+    # Rare rows ---------------------------------------------------------------------------------
+
+    def _write_derived(
+        self,
+        users: Mapping[bytes, tuple[UserRow, Entry]],
+        channels: Mapping[str, tuple[ChannelRow, Entry]],
+    ) -> None:
+        for uid, (user, entry) in users.items():
+            place = (None, None, None) if user.key is None else self._place(user.key)
+            self._derived_row(_INSERT_USER, (uid, user.name, user.name, user.wall, *place), entry)
+        for name, (channel, entry) in channels.items():
+            row = (name, channel.wall, *self._place(channel.key))
+            self._derived_row(_INSERT_CHANNEL, row, entry)
+
+    def _place(self, key: Key) -> tuple[int, int, int]:
+        return (key[0], self._derived.numbers[key[1]], key[2])
+
+    def _derived_row(self, statement: str, row: tuple[Any, ...], entry: Entry) -> None:
+        execute = self.connection.execute
+        execute("savepoint derived")
+        try:
+            execute(statement, row)
+        except _CONTENT_ERRORS as error:
+            execute("rollback to derived")
+            self._quarantine_own(entry, f"materialiser: {type(error).__name__}")
+        execute("release derived")
+
+    def _quarantine_own(self, entry: Entry, reason: str) -> None:
+        self.connection.execute(_INSERT_QUARANTINE, (entry.origin, entry.seq, reason, "", None))
+
+    def _quarantine_foreign(self, found: Sequence[Quarantined]) -> None:
+        (rows,) = self.connection.execute("select count(*) from quarantine where from_node<>''").fetchone()
+        for q in found[: max(0, QUARANTINE_ROWS_MAX - rows)]:
+            # '' is reserved for what is in the log itself, which is not bounded by this limit.
+            row = (q.origin, q.seq, q.reason, q.from_node or "?", q.raw)
+            self.connection.execute(_INSERT_QUARANTINE, row)
+
+
+def _meta_row(item: tuple[str, Any]) -> tuple[str, str | bytes]:
+    key, value = item
+    return key, value if isinstance(value, bytes) else json.dumps(value)
+
+
+def _peer_row(p: PeerRow) -> tuple[Any, ...]:
+    return p.name, p.rank, p.address, p.confirmed_entries, p.heard_ms, p.offset_ms
