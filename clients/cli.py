@@ -18,6 +18,16 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("stop", "clients.local", "stop", "Stop one node."),
     ("start", "clients.local", "start", "Start a stopped node."),
     ("down", "clients.local", "down", "Stop the cluster."),
+    ("login", "clients.talk", "login", "Register a user, or come back as one."),
+    ("users", "clients.look", "users", "List the users."),
+    ("channels", "clients.look", "channels", "List the channels."),
+    ("channel", "clients.talk", "channel", "Create a channel."),
+    ("publish", "clients.talk", "publish", "Say something on a channel."),
+    ("dm", "clients.talk", "dm", "Say something to one user."),
+    ("tail", "clients.look", "tail", "Show the last messages, and those that arrive."),
+    ("history", "clients.look", "history", "Show a page of earlier messages."),
+    ("sync", "clients.look", "sync", "Ask a server for all it has."),
+    ("status", "clients.look", "status", "Show how a server sees the cluster."),
 )
 
 

@@ -1,8 +1,20 @@
-"""Options that several commands share, and the checks behind them."""
+"""Options that several commands share, and the values they come to."""
 
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
+
+REFERENCE_DEFAULT = "tcp://127.0.0.1:5559"
+TIMEOUT_SECONDS_DEFAULT = 15.0
+_ADDRESS = re.compile(r"tcp://[^\s/]+:[0-9]{1,5}|ipc://\S+")
+Decorated = Callable[..., Any]
 
 data_option = click.option(
     "--data",
@@ -14,3 +26,145 @@ data_option = click.option(
     help="Where the cluster's nodes keep their files.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+user_option = click.option(
+    "--user", envvar="RECADO_USER", metavar="NAME", help="Who speaks.  [env: RECADO_USER]"
+)
+level_option = click.option(
+    "--level",
+    type=click.Choice(["local", "quorum", "all"]),
+    help="How many durable copies to wait for.  [default: quorum with three servers or more]",
+)
+id_option = click.option(
+    "--id",
+    "ident",
+    callback=lambda _ctx, _parameter, value: _hexadecimal(value),
+    metavar="HEX",
+    help="The id of an earlier try, to send the same again: it appears once.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """How the cluster is found, how long to wait for it, and where a client keeps what it must not forget."""
+
+    servers: tuple[str, ...]
+    brokers: tuple[str, ...]
+    reference: str | None
+    timeout_seconds: float
+    state: Path
+
+
+def where_options(command: Decorated) -> Decorated:
+    """The options that say where the cluster is; the command gets them as ``where``."""
+
+    @click.option(
+        "--server",
+        "servers",
+        multiple=True,
+        callback=_addresses,
+        envvar="RECADO_SERVER",
+        metavar="ADDRESS",
+        help="A server; repeatable, in the order to ask.  [env: RECADO_SERVER; default: as listed]",
+    )
+    @click.option(
+        "--broker",
+        "brokers",
+        multiple=True,
+        callback=_addresses,
+        envvar="RECADO_BROKER",
+        metavar="ADDRESS",
+        help="Where publications are (XPUB); repeatable.  [env: RECADO_BROKER; default: as the servers say]",
+    )
+    @click.option(
+        "--reference",
+        callback=_addresses,
+        envvar="RECADO_REFERENCE",
+        metavar="ADDRESS",
+        help=f"Who lists the servers.  [env: RECADO_REFERENCE; default: {REFERENCE_DEFAULT}]",
+    )
+    @click.option(
+        "--timeout",
+        "timeout_seconds",
+        type=click.FloatRange(0, 3600, min_open=True),
+        default=TIMEOUT_SECONDS_DEFAULT,
+        show_default=True,
+        metavar="SECONDS",
+        help="After that: exit code 69 for a read, 75 for a write.",
+    )
+    @click.option(
+        "--state",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="RECADO_STATE",
+        metavar="DIR",
+        help="Where the proof of a login is kept.  [env: RECADO_STATE; default: ~/.local/state/recado]",
+    )
+    @wraps(command)
+    def with_where(
+        *,
+        servers: tuple[str, ...],
+        brokers: tuple[str, ...],
+        reference: str | None,
+        timeout_seconds: float,
+        state: Path | None,
+        **others: Any,
+    ) -> Any:
+        where = Where(
+            servers=servers,
+            brokers=brokers,
+            reference=None if servers else reference or REFERENCE_DEFAULT,
+            timeout_seconds=timeout_seconds,
+            state=state or state_directory(os.environ),
+        )
+        return command(where=where, **others)
+
+    return with_where
+
+
+def state_directory(env: Any) -> Path:
+    """Where a client's small files go, by the XDG base directory specification."""
+    base = env.get("XDG_STATE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "recado"
+
+
+def _addresses(_context: click.Context, _parameter: click.Parameter, value: Any) -> Any:
+    if value is None:
+        return None
+    several = not isinstance(value, str)
+    found = tuple(part for item in (value if several else [value]) for part in item.replace(",", " ").split())
+    for address in found:
+        if not _ADDRESS.fullmatch(address):
+            raise click.BadParameter(f"{address!r} is not an address like tcp://127.0.0.1:5555")
+    return found if several else (found or (None,))[0]
+
+
+def _hexadecimal(value: str | None) -> bytes | None:
+    if value is None:
+        return None
+    try:
+        ident = bytes.fromhex(value)
+    except ValueError:
+        raise click.BadParameter("hexadecimal digits, as --json shows them") from None
+    if not 0 < len(ident) <= 64:
+        raise click.BadParameter("1 to 64 bytes")
+    return ident
+
+
+def need_user(user: str | None) -> str:
+    """The user, or how to name one (usage error)."""
+    if not user:
+        raise click.UsageError("who speaks? give --user NAME or set RECADO_USER")
+    return user
+
+
+def text_argument(given: str) -> str:
+    """The text of a message: as given, or all of standard input for ``-`` (one final line break dropped)."""
+    if given != "-":
+        return given
+    from clients.ending import DATA, Ended
+    from recado.protocol.limits import TEXT_BYTES_MAX
+
+    raw = sys.stdin.buffer.read(TEXT_BYTES_MAX + 2)
+    try:
+        return raw.decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError:
+        raise Ended("standard input is longer than a message can be, or not UTF-8", DATA) from None

@@ -48,6 +48,24 @@ WORDS: dict[str, Text] = {
     "stop.done": Text("{node} parado", "{node} stopped"),
     "start.done": Text("{node} iniciado", "{node} started"),
     "logs.none": Text("nenhum log em {data}", "no logs in {data}"),
+    # login, channel, publish, dm, and what every command may end in
+    "talk.receipt": Text(
+        "{what} ({copies} cópias, relógio {clock})", "{what} ({copies} copies, clock {clock})"
+    ),
+    "talk.login": Text("conectado como {user}", "logged in as {user}"),
+    "talk.channel": Text("canal {channel} criado", "channel {channel} created"),
+    "talk.sent": Text("enviada", "sent"),
+    "talk.login_first": Text("; primeiro: recado login NOME", "; first: recado login NAME"),
+    "talk.indeterminate": Text(
+        "não se sabe se foi guardado: {why}\nrepita com --id {id}: aparece uma só vez",
+        "whether it was kept is not known: {why}\nrepeat with --id {id}: it appears once",
+    ),
+    "look.sync": Text("o que {server} tem", "what {server} has"),
+    "talk.no_answer": Text("ninguém responde: {why}", "nobody answers: {why}"),
+    "talk.nobody": Text(
+        "ninguém escuta em {reference}; inicie um cluster com `recado up`, ou diga --server ou --reference",
+        "nobody listens at {reference}; start a cluster with `recado up`, or give --server or --reference",
+    ),
 }
 
 

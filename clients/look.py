@@ -1,0 +1,271 @@
+"""`recado users|channels|history|tail|sync|status`: the commands that read."""
+
+import heapq
+from collections.abc import Callable, Sequence
+
+import anyio
+import click
+
+from clients.options import Where, json_option, need_user, user_option, where_options
+from clients.render import key_of, message_json, message_line
+from clients.session import document, open_chat, run, with_brokers, words
+from clients.words import speaker
+from recado.client import Chat, ChatError, Key, Message, Page, Status
+from recado.protocol.limits import HISTORY_MESSAGES_MAX
+from recado.protocol.printable import printable
+
+CODES = "Exit codes: 0 done, 1 refused, 69 nobody answers."
+NEW_CHANNELS_SECONDS = 5.0
+
+
+def _names(found: Sequence[str], *, what: str, as_json: bool) -> None:
+    if as_json:
+        document(**{what: list(found)})
+        return
+    for name in found:
+        click.echo(printable(name))
+
+
+@click.command("users", epilog=f"\b\nExample:\n  recado users --json | jq -r '.users[]'\n\n{CODES}")
+@where_options
+@json_option
+def users(*, where: Where, as_json: bool) -> None:
+    """List all registered users, in the order of their registration."""
+
+    async def do() -> list[str]:
+        async with open_chat(where, None) as chat:
+            return await chat.users()
+
+    _names(run(do, where=where, as_json=as_json), what="users", as_json=as_json)
+
+
+@click.command("channels", epilog=f"\b\nExample:\n  recado channels\n\n{CODES}")
+@where_options
+@json_option
+def channels(*, where: Where, as_json: bool) -> None:
+    """List all channels, in the order of their creation."""
+
+    async def do() -> list[str]:
+        async with open_chat(where, None) as chat:
+            return await chat.channels()
+
+    _names(run(do, where=where, as_json=as_json), what="channels", as_json=as_json)
+
+
+def _key(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Key | None:
+    if value is None:
+        return None
+    try:
+        return key_of(value)
+    except ValueError:
+        raise click.BadParameter("expected LAMPORT:ORIGIN:SEQ, as `history --json` shows keys") from None
+
+
+@click.command(
+    "history",
+    epilog="\b\nExamples:\n  recado history geral -n 20\n  recado history --direct --user ana bob\n"
+    f"  recado history geral --json --before 120:server-1.3fa2:17\n\n{CODES}",
+)
+@click.argument("name", required=False, metavar="[CHANNEL|PEER]")
+@click.option("--direct", is_flag=True, help="The user's direct messages, or only those with PEER.")
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(1, HISTORY_MESSAGES_MAX),
+    default=50,
+    show_default=True,
+    help="How many.",
+)
+@click.option(
+    "--before", callback=_key, metavar="KEY", help="Only those before this key (`earlier` of a page)."
+)
+@user_option
+@where_options
+@json_option
+def history(
+    *,
+    name: str | None,
+    direct: bool,
+    count: int,
+    before: Key | None,
+    user: str | None,
+    where: Where,
+    as_json: bool,
+) -> None:
+    """Show the last messages of a channel, or of one's direct conversations, oldest first."""
+    if not direct and name is None:
+        raise click.UsageError("name a channel, or give --direct")
+    who = need_user(user) if direct else user
+
+    async def do() -> Page:
+        async with open_chat(where, who) as chat:
+            if direct:
+                return await chat.direct_messages(name, limit=count, before=before)
+            return await chat.history(name or "", limit=count, before=before)
+
+    page = run(do, where=where, as_json=as_json)
+    if as_json:
+        earlier = None if page.earlier is None or not page.more else ":".join(map(str, page.earlier))
+        document(messages=[message_json(m) for m in page], earlier=earlier, server=page.server)
+        return
+    for message in page:
+        click.echo(message_line(message, channel=False))
+
+
+@click.command(
+    "tail",
+    epilog="\b\nExamples:\n  recado tail geral                   the last ten messages\n"
+    "  recado tail -f                      all channels, as messages arrive\n"
+    "  recado tail -f --direct --user ana  direct messages too\n"
+    f"  recado tail -f --json | jq -r .text\n\n{CODES} 130 after Ctrl-C.",
+)
+@click.argument("names", nargs=-1, metavar="[CHANNEL]...")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Go on with what arrives; nothing is missed or shown twice."
+)
+@click.option(
+    "-n", "count", type=click.IntRange(0, 1000), default=10, show_default=True, help="Earlier ones first."
+)
+@click.option("--direct", is_flag=True, help="The user's direct messages too.")
+@user_option
+@where_options
+@json_option
+def tail(
+    *,
+    names: tuple[str, ...],
+    follow: bool,
+    count: int,
+    direct: bool,
+    user: str | None,
+    where: Where,
+    as_json: bool,
+) -> None:
+    """Show the last messages of the channels (all, if none is named), and with -f those that arrive."""
+    who = need_user(user) if direct else user
+
+    def show(message: Message) -> None:
+        if as_json:
+            document(**message_json(message))
+        else:
+            click.echo(message_line(message, channel=len(names) != 1))
+
+    async def do() -> None:
+        if follow:
+            reader = _Follower(await with_brokers(where), user=who, show=show, count=count)
+            await reader.run(names, direct=direct)
+            return
+        async with open_chat(where, who) as chat:
+            for message in await _last(chat, names, count=count, direct=direct):
+                show(message)
+
+    run(do, where=where, as_json=as_json)
+
+
+async def _last(chat: Chat, names: Sequence[str], *, count: int, direct: bool) -> list[Message]:
+    """The last `count` of all of them together, in their order."""
+    if count == 0:
+        return []
+    found: list[Message] = []
+    for name in names or (() if direct else await chat.channels()):
+        found += await chat.history(name, limit=count)
+    if direct:
+        found += await chat.direct_messages(limit=count)
+    latest = heapq.nlargest(count, found, key=lambda m: m.key or Key(m.clock, "", 0))
+    return latest[::-1]
+
+
+class _Follower:
+    """Shows what arrives on some channels, or on all of them, those created meanwhile included."""
+
+    def __init__(
+        self, where: Where, *, user: str | None, show: Callable[[Message], None], count: int
+    ) -> None:
+        self._where = where
+        self._user = user
+        self._show = show
+        self._count = count
+
+    async def run(self, names: Sequence[str], *, direct: bool) -> None:
+        """Until cancelled."""
+        async with open_chat(self._where, self._user) as chat, anyio.create_task_group() as readers:
+            if names or direct:
+                readers.start_soon(self._read, chat, tuple(names), direct, self._count)
+            if names:
+                return
+            known: set[str] = set()
+            fresh = set(await chat.channels())
+            while True:
+                backlog = self._count if not known else HISTORY_MESSAGES_MAX
+                for name in sorted(fresh - known):
+                    readers.start_soon(self._read, chat, (name,), False, backlog)
+                known |= fresh
+                await anyio.sleep(NEW_CHANNELS_SECONDS)
+                try:
+                    fresh = set(await chat.channels())
+                except ChatError:
+                    continue  # the subscriptions go on by themselves; ask again later
+
+    async def _read(self, chat: Chat, names: tuple[str, ...], direct: bool, backlog: int) -> None:
+        async with chat.subscribe(*names, direct=direct, backlog=backlog) as incoming:
+            async for message in incoming:
+                self._show(message)
+
+
+@click.command(
+    "sync",
+    epilog="\b\nExamples:\n  recado sync\n  recado sync --since 1760000000 --json > changes.jsonl\n\n"
+    f"With --json: one line per page of at most 1 MiB.\n\n{CODES}",
+)
+@click.option("--since", type=float, metavar="SECONDS", help="Only what arrived after this UNIX time.")
+@where_options
+@json_option
+def sync(*, since: float | None, where: Where, as_json: bool) -> None:
+    """Ask a server for everything it has, as the contract's `sync` does, and count it."""
+    counts = {"logins": 0, "channels": 0, "channel_messages": 0, "user_messages": 0}
+
+    async def do() -> str:
+        async with open_chat(where, None) as chat:
+            last: float | None = since
+            while True:
+                page = await chat.sync(last_sync=last)
+                found = {what: list(getattr(page, what)) for what in counts}
+                for what, items in found.items():
+                    counts[what] += len(items)
+                if as_json:
+                    document(server=page.server, **found, more=page.more, next_sync=page.next_sync)
+                if not page.more or page.next_sync is None or page.next_sync == last:
+                    return page.server
+                last = page.next_sync
+
+    server = run(do, where=where, as_json=as_json)
+    if not as_json:
+        for what, number in counts.items():
+            click.echo(f"{what} {number}")
+        words(speaker()("look.sync", server=printable(server)))
+
+
+@click.command(
+    "status", epilog=f"\b\nExamples:\n  recado status\n  recado status --json | jq .coordinator\n\n{CODES}"
+)
+@where_options
+@json_option
+def status(*, where: Where, as_json: bool) -> None:
+    """Show how one server, the first that answers, sees itself and the cluster."""
+
+    async def do() -> Status:
+        async with open_chat(where, None) as chat:
+            return await chat.status()
+
+    told = run(do, where=where, as_json=as_json)
+    if as_json:
+        document(**told.fields)
+        return
+    plain = {key: value for key, value in told.fields.items() if not isinstance(value, dict | list)}
+    width = max(map(len, [*plain, "members"]))
+    for key, value in plain.items():
+        click.echo(f"{key:<{width}}  {printable(str(value))}")
+    click.echo(f"{'members':<{width}}  {' '.join(map(printable, told.members))}")
+    for peer in told.fields.get("peers") or ():
+        if isinstance(peer, dict):
+            state = " ".join(f"{key}={printable(str(value))}" for key, value in peer.items() if key != "name")
+            click.echo(f"  {printable(str(peer.get('name')))}: {state}")

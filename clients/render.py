@@ -1,0 +1,59 @@
+"""Messages as lines for people and as JSON for programs."""
+
+import time
+from typing import Any
+
+from recado.client import Key, Message, Receipt
+from recado.protocol.printable import printable
+
+
+def message_json(message: Message) -> dict[str, Any]:
+    """A message's fields; ids in hexadecimal, `key` as ``LAMPORT:ORIGIN:SEQ`` (for ``--before``)."""
+    ident = message.id.hex() if isinstance(message.id, bytes) else message.id
+    where = {"channel": message.channel} if message.channel is not None else {"dst": message.dst}
+    return {
+        **where,
+        "user": message.user,
+        "text": message.text,
+        "timestamp": message.timestamp,
+        "clock": message.clock,
+        "key": None if message.key is None else key_text(message.key),
+        "id": ident,
+        "late": message.late,
+    }
+
+
+def message_line(message: Message, *, channel: bool) -> str:
+    """One message on one line (line breaks in it shown as such); `channel`: say which one."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(message.timestamp))
+    user, text = printable(message.user), printable(message.text)
+    if message.channel is None:
+        return f"{when}  {user} -> {printable(message.dst or '')}: {text}"
+    where = f"#{printable(message.channel)} " if channel else ""
+    return f"{when}  {where}<{user}> {text}"
+
+
+def receipt_json(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "id": receipt.id.hex(),
+        "key": None if receipt.key is None else key_text(receipt.key),
+        "acks": receipt.acks,
+        "of": receipt.of,
+        "level": str(receipt.level),
+        "server": receipt.server,
+        "clock": receipt.clock,
+    }
+
+
+def key_text(key: Key) -> str:
+    """A place in the order, as options take it."""
+    return f"{key.lamport}:{key.origin}:{key.seq}"
+
+
+def key_of(text: str) -> Key:
+    """The reverse of `key_text`.  Raises `ValueError`."""
+    lamport, _, rest = text.partition(":")
+    origin, _, seq = rest.rpartition(":")
+    if not origin:
+        raise ValueError("expected LAMPORT:ORIGIN:SEQ")
+    return Key(int(lamport), origin, int(seq))
