@@ -1,0 +1,165 @@
+"""Entries for the store's tests: made by hand, or drawn by hypothesis in all shapes a log may hold."""
+
+import sqlite3
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from hypothesis import strategies as st
+
+from recado.protocol import names, views
+from recado.protocol.entry import EMPTY, Head, author_extra, seal
+from recado.protocol.messages import Entry, Kind
+from storage.replica import Batch, Replica
+
+ORIGINS = tuple(f"server-{n}.{n:016x}" for n in (1, 2, 3))
+USERS = ("ana", "bia", "caio")
+CHANNELS = ("geral", "livros")
+
+
+class Author:
+    """Appends to the logs of several origins, as if there were several servers."""
+
+    def __init__(self) -> None:
+        self.heads: dict[str, Head] = {}
+        self.entries: list[Entry] = []
+
+    def add(self, *, origin: str = ORIGINS[0], later: int = 1, **fields: Any) -> Entry:
+        """The origin's next entry, its stamp `later` than the last; unnamed fields are plain."""
+        head = self.heads.get(origin, EMPTY)
+        plain = {
+            "kind": Kind.CHANNEL_MESSAGE,
+            "author": names.uid("ana"),
+            "id": None,
+            "target": "geral",
+            "prev": 0,
+            "body": b"oi",
+            "wall_ms": 1_700_000_000_000 + head.lamport,
+        }
+        entry = seal(head, origin=origin, lamport=head.lamport + later, **{**plain, **fields})
+        self.heads[origin] = Head(entry.seq, entry.lamport, entry.hash)
+        self.entries.append(entry)
+        return entry
+
+    def login(self, name: str, **fields: Any) -> Entry:
+        return self.add(kind=Kind.LOGIN, author=names.uid(name), target=name, body=b"", **fields)
+
+    def direct(self, src: str, dst: str, text: str, **fields: Any) -> Entry:
+        uids = {"author": names.uid(src), "target": names.uid(dst)}
+        return self.add(kind=Kind.USER_MESSAGE, body=text.encode(), **uids, **fields)
+
+
+def conversation(count: int, *, origins: Sequence[str] = ORIGINS) -> list[Entry]:
+    """Users, a channel, then messages in a channel and between users, over all origins in turn."""
+    author = Author()
+    for name in USERS:
+        author.login(name)
+    author.add(kind=Kind.CHANNEL, author=None, target="geral", body=b"")
+    for n in range(count):
+        origin = origins[n % len(origins)]
+        mid = n.to_bytes(16, "big")
+        if n % 3 == 2:
+            author.direct("ana", USERS[n % 2 + 1], f"segredo {n}", origin=origin, id=mid)
+        else:
+            author.add(origin=origin, id=mid, body=f"mensagem {n}".encode())
+    return author.entries
+
+
+def put(replica: Replica, entries: Sequence[Entry], *, now_ms: int = 0) -> None:
+    """One commit."""
+    replica.stage(Batch(entries=entries, now_ms=now_ms))
+    replica.commit()
+
+
+def uid(name: str) -> bytes:
+    return names.uid(name)
+
+
+_TARGETS: st.SearchStrategy[str | bytes | None] = st.sampled_from(
+    [*CHANNELS, *USERS, " livros", "servers", "a\0b", *map(names.uid, USERS), names.uid("ninguém"), None]
+)
+_BODIES = st.sampled_from(
+    [b"oi", b"tchau", "olá, mundo".encode(), b"", b"  ", b"\xff\xfe", b"a\0b", b"x" * 20_000]
+)
+_EXTRAS = st.sampled_from(
+    [None, None, None, author_extra("ana"), author_extra("bia"), author_extra("caio"), b"\xc1", b"\x91\x01"]
+)
+_WILD = {
+    "kind": st.sampled_from([1, 2, 3, 3, 4, 4, 5, 65_535]),
+    "author": st.sampled_from([None, *map(names.uid, USERS)]),
+    "target": _TARGETS,
+    "id": st.sampled_from([None, b"1", b"2", b"3"]),
+    "body": _BODIES,
+    "extra": _EXTRAS,
+}
+# Messages that only differ in where they are: what duplicates are made of.
+_USUAL = {
+    "kind": st.just(Kind.CHANNEL_MESSAGE),
+    "target": st.sampled_from(CHANNELS),
+    "id": st.sampled_from([b"1", b"2"]),
+    "body": st.just(b"oi"),
+}
+_LOGIN = {
+    "kind": st.just(Kind.LOGIN),
+    "author": st.sampled_from([names.uid(name) for name in USERS]),
+    "target": st.sampled_from(USERS),
+    "body": st.just(b""),
+}
+_PLACE = {"origin": st.sampled_from(ORIGINS), "later": st.integers(1, 3), "wall_ms": st.integers(0, 2**47)}
+
+
+def logs(most: int = 40) -> st.SearchStrategy[list[Entry]]:
+    """Entries of several origins, in an order that keeps each origin's."""
+    one = st.one_of(*(st.fixed_dictionaries({**_PLACE, **fields}) for fields in (_WILD, _USUAL, _LOGIN)))
+
+    def write(drawn: list[dict[str, Any]]) -> list[Entry]:
+        author = Author()
+        for fields in drawn:
+            author.add(**fields)
+        return author.entries
+
+    return st.lists(one, max_size=most).map(write)
+
+
+def interleaved(entries: Sequence[Entry], random: Random) -> list[Entry]:
+    """The same entries in another order that keeps each origin's."""
+    waiting = {o: [e for e in entries if e.origin == o] for o in {e.origin for e in entries}}
+    order = []
+    while waiting:
+        origin = random.choice(sorted(waiting))
+        order.append(waiting[origin].pop(0))
+        if not waiting[origin]:
+            del waiting[origin]
+    return order
+
+
+def batches(entries: Sequence[Entry], random: Random, *, most: int = 12) -> list[list[Entry]]:
+    """Cut into pieces of 1 to `most`."""
+    cut, start = [], 0
+    while start < len(entries):
+        end = start + random.randint(1, most)
+        cut.append(list(entries[start:end]))
+        start = end
+    return cut
+
+
+def shown(connection: sqlite3.Connection) -> views.Views:
+    """What the four SQL views say, in the form of `views.materialise`."""
+
+    def rows(view: str, people: str) -> list[tuple[Any, ...]]:
+        text = f"select {people}, cast(round(timestamp * 1000) as int), lamport, origin, seq from {view}"
+        return connection.execute(text).fetchall()
+
+    return views.Views(
+        [views.Named(*row) for row in rows("users", "name")],
+        [views.Named(*row) for row in rows("channels", "name")],
+        [views.Shown(*row) for row in rows("channel_messages", "user, channel, message")],
+        [views.Shown(*row) for row in rows("user_messages", "src, dst, message")],
+    )
+
+
+def looked_into(replica: Replica) -> sqlite3.Connection:
+    """An in-memory replica's committed content, as somebody looking into it sees it."""
+    connection = sqlite3.connect(":memory:")
+    connection.deserialize(replica.image())
+    return connection
