@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from daemons.broker.rotation import Rotation
-from daemons.shared.logging import FilteringBoundLogger
+from daemons.shared.logging import Logger
 from daemons.shared.replies import error_reply, reply
 from recado.protocol.codec import decode_request
 from recado.protocol.errors import Malformed
@@ -54,7 +54,7 @@ class RoundRobin:
         followers: trio.Nursery,
         probes: trio.Nursery,
         lamport: LamportClock,
-        log: FilteringBoundLogger,
+        log: Logger,
         deadline_seconds: float,
         skip_seconds: float,
         wall: Callable[[], float] = time.time,

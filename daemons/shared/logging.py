@@ -19,8 +19,9 @@ from structlog.typing import FilteringBoundLogger, WrappedLogger
 from recado.protocol.printable import printable
 from recado.settings import Log
 
-__all__ = ["FilteringBoundLogger", "ListSink", "Sink", "TextSink", "get_logger", "open_sink"]
+__all__ = ["ListSink", "Logger", "Sink", "TextSink", "get_logger", "open_sink"]
 
+Logger = FilteringBoundLogger
 Event = MutableMapping[str, Any]
 _FIRST = ("time", "level", "node", "clock", "event")
 _QUOTED = frozenset(' "=,[]{}\\')  # a value with one of these would not be read back as one value
@@ -117,7 +118,7 @@ def open_sink(settings: Log, *, env: Mapping[str, str] = os.environ) -> Iterator
         sink.close()
 
 
-def get_logger(node: str, clock: Callable[[], int], *, sink: Sink) -> FilteringBoundLogger:
+def get_logger(node: str, clock: Callable[[], int], *, sink: Sink) -> Logger:
     """A logger whose lines say which node they are from and where its Lamport clock stands.
 
     ``log.info("login", user=name)``; ``log.bind(peer=name)`` gives one with a field added. Below
@@ -136,7 +137,7 @@ def get_logger(node: str, clock: Callable[[], int], *, sink: Sink) -> FilteringB
         processors=[structlog.processors.format_exc_info, stamp],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[sink.level]),
     )
-    logger: FilteringBoundLogger = proxy.bind()  # the proxy itself would bind at every call
+    logger: Logger = proxy.bind()  # the proxy itself would bind at every call
     return logger
 
 
