@@ -88,7 +88,7 @@ PLAIN_ADJUSTMENT_SPACING_SECONDS: Final = 5.0
 # Subscriptions (one machine each) ------------------------------------------------------------
 SUBSCRIPTION_BUFFER_MAX: Final = 1024  # publications held back until history fills the gap
 SUBSCRIPTION_IDENTS_MAX: Final = 8192  # shown messages remembered so that no copy is shown again
-SUBSCRIPTION_ORIGINS_MAX: Final = 65_536  # components of a cursor; dearer than any cluster's life
+SUBSCRIPTION_ORIGINS_MAX: Final = 65_536  # components of a cursor
 
 # Retries of clients --------------------------------------------------------------------------
 RETRY_ATTEMPTS_MAX: Final = 1000

@@ -9,13 +9,32 @@ Topics in open mode are bare names, in which user `ana` and channel `ana` share 
 receives `anabel`'s frames: subscribers look at the body (`concerns`).
 """
 
+import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from recado.protocol.errors import Malformed
 from recado.protocol.messages import Entry, Epoch
 
 COORDINATOR_TOPIC = b"servers"
 BEACON_TOPIC = b"\x00beacon"  # no name begins with NUL
+
+Message = Mapping[str, Any]
+Key = tuple[int, str, int]  # (lamport, origin, seq): the order that people see
+Ident = tuple[str, bytes | str, bytes]
+
+
+class Place(NamedTuple):
+    """Where a message stands in its origin's log, and its Lamport stamp."""
+
+    origin: str
+    seq: int
+    prev: int
+    clock: int
+
+    @property
+    def key(self) -> Key:
+        return (self.clock, self.origin, self.seq)
 
 
 def topic(name: str) -> bytes:
@@ -85,12 +104,16 @@ def beacon(
 
 
 def beacon_heads(body: Mapping[str, Any], key: str) -> dict[str, int]:
-    """The heads of one target in a beacon from the wire; what is not origin → seq is left out."""
+    """The heads of one target (`target_key`) in a beacon from the wire."""
     heads = body.get("heads")
-    seqs = heads.get(key) if isinstance(heads, dict) else None
-    if not isinstance(seqs, dict):
+    return seqs(heads.get(key)) if isinstance(heads, dict) else {}
+
+
+def seqs(value: Any) -> dict[str, int]:
+    """Origin → seq from the wire; what is not is left out."""
+    if not isinstance(value, Mapping):
         return {}
-    return {o: n for o, n in seqs.items() if isinstance(o, str) and type(n) is int and n > 0}
+    return {o: n for o, n in value.items() if isinstance(o, str) and type(n) is int and n > 0}
 
 
 def concerns(body: Mapping[str, Any], *, channel: str | None = None, user: str | None = None) -> bool:
@@ -98,3 +121,32 @@ def concerns(body: Mapping[str, Any], *, channel: str | None = None, user: str |
     if channel is not None:
         return "dst" not in body and body.get("channel", channel) == channel
     return user is not None and "dst" in body and user in (body["dst"], body.get("src", body.get("from")))
+
+
+def place_of(message: Message) -> Place | None:
+    """A message's place; None if it names neither origin nor seq.  Raises `Malformed` if it names junk."""
+    origin, seq = message.get("origin"), message.get("seq")
+    if origin is None and seq is None:
+        return None
+    prev, clock = message.get("prev", 0), message.get("clock")
+    if not isinstance(origin, str) or not origin:
+        raise Malformed("origin is not a text")
+    if type(seq) is not int or type(prev) is not int or type(clock) is not int:
+        raise Malformed("seq, prev or clock is not a whole number")
+    if not 0 <= prev < seq or clock < 1:
+        raise Malformed("seq, prev or clock out of range")
+    return Place(origin, seq, prev, clock)
+
+
+def ident_of(message: Message) -> Ident | None:
+    """What makes two copies the same message (A8, A10); None without a client-made id."""
+    id_ = message.get("id")
+    if not isinstance(id_, bytes | str) or not id_:
+        return None
+    author = message.get("user", message.get("src", message.get("from")))
+    to = message.get("channel", message.get("dst"))
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (to, message.get("message")):
+        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else repr(part).encode()
+        digest.update(len(raw).to_bytes(4, "big") + raw)
+    return (author if isinstance(author, str) else repr(author), id_, digest.digest())
