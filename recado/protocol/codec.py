@@ -5,7 +5,7 @@ checked against `messages`; what does not fit raises `Malformed`, never anything
 """
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 import msgspec
@@ -22,6 +22,8 @@ from recado.protocol.limits import (
     TEXT_BYTES_MAX,
 )
 from recado.protocol.messages import REQUESTS, Asked, Reply, Request
+
+T = TypeVar("T")
 
 # Services whose frames may be as large as a page between servers.
 PEER_SERVICES = frozenset({"replicate", "sync"})
@@ -129,6 +131,14 @@ def decode_reply(frame: bytes) -> Reply:
     try:
         return msgspec.convert(raw, Reply)
     except msgspec.ValidationError as error:
+        raise Malformed(str(error)) from None
+
+
+def convert(value: Any, schema: type[T]) -> T:
+    """Decoded data checked against a message's schema.  Raises `Malformed`."""
+    try:
+        return msgspec.convert(value, schema)
+    except (msgspec.ValidationError, RecursionError) as error:
         raise Malformed(str(error)) from None
 
 

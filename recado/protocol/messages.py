@@ -151,8 +151,11 @@ class Rank(Request, frozen=True, kw_only=True):
 
 
 class Heartbeat(Request, frozen=True, kw_only=True):
+    """A server lives.  One that the reference does not know gets a rank as by `rank`."""
+
     user: str
     address: str | None = None
+    rank_hint: int | None = None
     load: float | None = None
     coordinator: str | None = None
 
@@ -178,18 +181,33 @@ class Replicate(Peer, frozen=True, kw_only=True):
 
 
 class Sync(Peer, frozen=True, kw_only=True):
-    """Plain form: `last_sync`.  Ours: `vector` (changes of the asker's durable vector since the
-    last exchange, or all of it if `full`), `digest` of the whole, `heads` of the chain hashes,
-    `pull` if a page of what is missing is wanted, `confirmed`: what the asker knows others have.
+    """Plain form: `last_sync`.  Ours: `vector` (the asker's durable vector, as `vector.VectorLink`
+    tells it), `digest` of the whole, `belief` about the receiver's, `heads` of the chain hashes,
+    `pull` if a page of what is missing is wanted (of origins not `stopped`), `confirmed`: {member: [boot, vector]} as the asker
+    knows it.
     """
 
     last_sync: Timestamp = None
     vector: dict[str, int] | None = None
-    full: bool = False
     digest: bytes | None = None
+    belief: bytes | None = None
     heads: bytes | None = None
     pull: bool = True
-    confirmed: dict[str, dict[str, int]] | None = None
+    stopped: list[str] = []
+    confirmed: dict[str, tuple[str, dict[str, int]]] | None = None
+
+
+class SyncPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The reply to our form of `sync`: the answerer's side of the vector exchange, and one page."""
+
+    boot: str
+    vector: dict[str, int]
+    digest: bytes
+    belief: bytes
+    heads: bytes
+    runs: list[Run] = []
+    more: bool = False
+    confirmed: dict[str, tuple[str, dict[str, int]]] | None = None
 
 
 class ClockRequest(Peer, frozen=True, kw_only=True):

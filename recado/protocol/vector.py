@@ -51,45 +51,48 @@ def heads_digest(heads: Mapping[str, tuple[int, bytes]]) -> bytes:
 
 
 class VectorLink:
-    """One direction-pair of vector exchange with one peer, for one start (`boot`) of that peer.
+    """Vector exchange with one peer, for one start (`boot`) of that peer.
 
-    `theirs` is what the peer has said to have durably.
+    Each message carries a vector as changes to a base, and the digest of what its sender believes
+    of the *receiver's* vector.  Changes are told only against a base that the other side has proved,
+    by that digest, to know; otherwise everything is told.  So lost, late and repeated messages cost
+    a full vector at most, never a wrong one.  `theirs` is what the peer has said to have durably.
     """
 
-    __slots__ = ("_told", "boot", "theirs")
+    __slots__ = ("_told", "boot", "proof", "theirs")
 
     def __init__(self) -> None:
         self.boot: str | None = None
         self.theirs: Vector = {}
+        self.proof: bytes | None = None  # digest of what the peer believes of our vector
         self._told: Vector = {}
 
-    def meet(self, boot: str | None) -> None:
-        """Forget everything if the peer has started anew since the last exchange."""
-        if boot != self.boot:
-            self.boot = boot
-            self.theirs = {}
-            self._told = {}
-
-    def changes(self, mine: Mapping[str, int], *, full: bool = False) -> tuple[Vector, bool]:
-        """What to tell: (components, whether these are all of them)."""
-        if full or not self._told:
-            return dict(mine), True
-        return {o: n for o, n in mine.items() if self._told.get(o) != n}, False
-
-    def told(self, mine: Mapping[str, int]) -> None:
-        """The peer has confirmed that it knows our vector `mine`."""
-        self._told = dict(mine)
-
-    def forget_told(self) -> None:
-        """The peer does not know what we believed: tell everything next time."""
+    def meet(self, boot: str | None) -> bool:
+        """Forget everything if the peer has started anew since the last exchange; whether it has."""
+        if boot == self.boot:
+            return False
+        self.boot = boot
+        self.theirs = {}
+        self.proof = None
         self._told = {}
+        return True
 
-    def hear(self, vector: Mapping[str, int], *, full: bool, whole: bytes | None) -> bool:
-        """Take in what the peer says; False if our memory of it is wrong and all must be sent again.
+    def tell(self, mine: Mapping[str, int]) -> tuple[Vector, bool]:
+        """What to tell of our vector: (components, whether these are all of them)."""
+        full = self.proof is None or self.proof != digest(self._told)
+        changes = dict(mine) if full else {o: n for o, n in mine.items() if self._told.get(o) != n}
+        self._told = dict(mine)
+        return changes, full
 
-        A durable vector never shrinks within one start, so a late, older message changes nothing.
+    def hear(self, vector: Mapping[str, int], *, whole: bytes | None) -> bool:
+        """Take in what the peer says; False if our memory of it is incomplete.
+
+        A durable vector never shrinks within one start, so a late message changes nothing.
         """
-        if full:
-            self.theirs = dict(vector) if len(vector) >= len(self.theirs) else self.theirs
         merge(self.theirs, vector)
         return whole is None or digest(self.theirs) == whole
+
+    @property
+    def belief(self) -> bytes:
+        """The digest of what we believe of the peer's vector, for it to check."""
+        return digest(self.theirs)

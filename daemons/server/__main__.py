@@ -1,0 +1,58 @@
+"""``recado-server``: one server as a process."""
+
+import os
+from pathlib import Path
+from random import SystemRandom
+from time import time
+from typing import NoReturn
+
+import trio
+
+from daemons.server.app import run_server
+from daemons.server.commit import commit_in_thread
+from daemons.server.node import Surroundings
+from daemons.shared.command import main_of
+from daemons.shared.logging import FilteringBoundLogger, get_logger, open_sink
+from daemons.shared.process import Life
+from recado.config import Config
+from recado.wire.zeromq import WireOptions, ZeroMQNetwork
+from storage.replica import Replica
+
+
+async def serve(config: Config, life: Life) -> None:
+    """Open the files, then the network, then serve; close in the opposite order."""
+    with open_sink(config.log) as sink:
+        life.on_reload.append(sink.reopen)
+
+        def log(node: str, clock: object) -> FilteringBoundLogger:
+            return get_logger(node, clock, sink=sink)  # type: ignore[arg-type]
+
+        store = Replica.open(Path(config.node.data), node=config.node.name)
+        try:
+            async with ZeroMQNetwork(WireOptions(linger_seconds=config.timings.linger_seconds)) as network:
+                await run_server(
+                    config,
+                    network,
+                    store=store,
+                    surroundings=Surroundings(
+                        now=trio.current_time,
+                        wall=time,
+                        entropy=os.urandom,
+                        random=SystemRandom(),
+                        committer=commit_in_thread,
+                    ),
+                    log=log,
+                    stopping=life.stopping,
+                    ready=life.ready,
+                )
+        finally:
+            store.close()
+
+
+def main() -> NoReturn:
+    """Entry point of the console script."""
+    main_of("server", serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""One server: its nursery on one screen.
+
+Stages of stopping: the duties end first; then, within the grace time, what was accepted is committed,
+answered, pushed and announced; then sockets close, then the database.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import trio
+
+from daemons.server.announcements import Announcements
+from daemons.server.clock import ClockRounds
+from daemons.server.election import Elections
+from daemons.server.heartbeat import Heartbeat
+from daemons.server.node import Node, Surroundings
+from daemons.server.peer_records import PeerRecords
+from daemons.server.peer_services import PeerServices
+from daemons.server.reads import Reads
+from daemons.server.replication import Replication
+from daemons.server.requests import Requests
+from daemons.server.writes import Writes
+from daemons.shared.logging import FilteringBoundLogger
+from recado.config import Config
+from recado.protocol.adjustment import AdjustmentGate
+from recado.wire.ports import Listener, Network
+from storage.replica import Replica
+
+Task = Callable[[], Awaitable[None]]
+
+
+class Server:
+    """The rooms of one server, opened and connected; `tasks` of each stage."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.listener: Listener
+        self.elections: Elections
+        self.replication: Replication
+        self.announcements: Announcements
+        self.duties: list[Task]
+        self.followers: list[Task]
+
+    async def open(self, network: Network, stack: AsyncExitStack) -> None:
+        """Bind and connect everything.  Raises `WireError`: then nothing was served."""
+        node = self.node
+        cluster = node.config.cluster
+        enter = stack.enter_async_context
+        self.listener = await enter(network.listener(node.config.server.listen))
+        askers = {peer.name: await enter(network.asker(peer.address)) for peer in node.peers}
+        out = await enter(network.publisher([broker.xsub for broker in cluster.brokers]))
+        inward = await enter(network.subscriber([broker.xpub for broker in cluster.brokers]))
+        gate = AdjustmentGate()
+        self.elections = Elections(node, askers)
+        rounds = ClockRounds(node, askers, gate)
+        self.elections.changed.append(rounds.changed)
+        self.replication = Replication(node, askers)
+        self.announcements = Announcements(node, self.elections, out=out, inward=inward)
+        writes = Writes(node)
+        requests = Requests(
+            node,
+            self.listener,
+            writes=writes,
+            reads=Reads(node),
+            peers=PeerServices(node, writes, self.elections, gate),
+            operation=rounds.operation,
+        )
+        self.followers = [
+            node.commits.run,
+            requests.run,
+            self.replication.push,
+            self.announcements.publish,
+        ]
+        self.duties = [
+            requests.absences,
+            requests.expiries,
+            self.elections.run,
+            rounds.run,
+            self.replication.exchange,
+            self.replication.synchronise,
+            self.announcements.beacons,
+            self.announcements.listen,
+            PeerRecords(node).run,
+        ]
+        if cluster.reference:
+            reference = await enter(network.asker(cluster.reference))
+            self.duties.append(Heartbeat(node, reference).run)
+
+    async def drain(self) -> None:
+        """Commit, answer, push and announce what was accepted; tell the members that we go."""
+        node = self.node
+        await self.elections.resign()
+        await node.commits.idle()
+        await self.replication.flushed()
+        await self.announcements.published()
+        for settled in node.acks.abandon():
+            node.answer(settled)
+        node.replies.flush()
+
+
+async def run_server(
+    config: Config,
+    network: Network,
+    *,
+    store: Replica,
+    surroundings: Surroundings,
+    log: Callable[..., FilteringBoundLogger],
+    stopping: trio.Event,
+    ready: Callable[[dict[str, str]], None],
+) -> None:
+    """Serve until `stopping`.  The caller owns the network and the store, and closes them afterwards."""
+    node = Node(config, store=store, surroundings=surroundings, log=log)
+    server = Server(node)
+    async with AsyncExitStack() as stack:
+        await server.open(network, stack)
+        async with trio.open_nursery() as followers:
+            for task in server.followers:
+                followers.start_soon(task)
+            async with trio.open_nursery() as duties:
+                for task in server.duties:
+                    duties.start_soon(task)
+                node.log.info("serving", listen=server.listener.address, members=len(node.members))
+                ready({"requests": server.listener.address})
+                await stopping.wait()
+                node.draining = True
+                node.log.info("stopping")
+                duties.cancel_scope.cancel()
+            with trio.move_on_after(config.timings.drain_seconds) as grace:
+                await server.drain()
+            followers.cancel_scope.cancel()
+    node.log.info("stopped", drained=not grace.cancelled_caught)

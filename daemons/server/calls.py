@@ -1,0 +1,62 @@
+"""One request on its way to its reply, and the replies on their way out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from recado.protocol import codec
+from recado.protocol.disciplined import DisciplinedClock
+from recado.protocol.errors import Refused
+from recado.protocol.lamport import LamportClock
+from recado.protocol.messages import Asked
+from recado.wire.ports import Listener, Outgoing
+
+
+class Replies:
+    """Collects replies and hands them to the listener in batches: one look at the socket each."""
+
+    def __init__(self, clock: LamportClock, time: DisciplinedClock) -> None:
+        self.clock = clock
+        self.time = time
+        self.listener: Listener | None = None
+        self.unreachable = 0  # replies whose client was gone
+        self._out: list[Outgoing] = []
+
+    def add(
+        self, envelope: tuple[bytes, ...], service: str, data: dict[str, Any], *, asked_clock: int
+    ) -> None:
+        """Queue a reply; its clock exceeds the request's."""
+        data["timestamp"] = int(self.time.time())
+        data["clock"] = self.clock.reply_to(asked_clock)
+        self._out.append(Outgoing(envelope, codec.encode(service, data)))
+
+    def flush(self) -> None:
+        """Send what has gathered."""
+        if self._out and self.listener is not None:
+            out, self._out = self._out, []
+            self.unreachable += len(out) - self.listener.send(out)
+
+
+class Call:
+    """A request and where its reply goes.  Exactly one of `reply` and `refuse` is called, once."""
+
+    __slots__ = ("asked", "checked", "envelope", "id", "replies")
+
+    def __init__(self, asked: Asked, envelope: tuple[bytes, ...], replies: Replies) -> None:
+        self.asked = asked
+        self.envelope = envelope
+        self.replies = replies
+        self.id: bytes | None = None  # of a write: as given or derived; None: to be minted
+        self.checked = False  # the peers were asked before this is refused as missing
+
+    def reply(self, data: dict[str, Any]) -> None:
+        """Answer with success data."""
+        self.replies.add(self.envelope, self.asked.service, data, asked_clock=self.asked.clock)
+
+    def refuse(self, refused: Refused, more: Mapping[str, Any] | None = None) -> None:
+        """Answer `erro`: nothing of the request was kept, unless `more` says otherwise."""
+        self.reply({**error_data(refused.code, refused.text), **(more or {})})
+
+
+def error_data(code: str, text: str) -> dict[str, Any]:
+    """The data of an error envelope; the text under both names that clients look at."""
+    return {"status": "erro", "description": text, "message": text, "code": code}

@@ -1,0 +1,149 @@
+"""What the tasks of one server share: who it is, its clocks, its log, and what is made of them."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from random import Random
+
+import msgspec
+
+from daemons.server.calls import Call, Replies
+from daemons.server.commit import Committer, GroupCommit
+from daemons.server.directory import Directory
+from daemons.shared.logging import FilteringBoundLogger
+from recado.config import Config
+from recado.protocol.acknowledgement import Acknowledgements, Settled
+from recado.protocol.disciplined import DisciplinedClock
+from recado.protocol.entry import origin_name
+from recado.protocol.lamport import LamportClock
+from recado.protocol.log import ReplicationLog
+from recado.protocol.messages import Entry, Level
+from recado.protocol.vector import Vector, VectorLink
+from recado.settings import Member
+from storage.replica import Replica
+
+EPOCH_KEY = "epoch"
+RELAY_SECONDS = 60.0  # confirmations of origins that grew within this are relayed
+GROWN_ORIGINS_MAX = 1024
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is not determined by the configuration: clocks, randomness, and how commits are run."""
+
+    now: Callable[[], float]  # monotonic seconds
+    wall: Callable[[], float]  # the system's clock, seconds since 1970
+    entropy: Callable[[int], bytes]  # random bytes: origins, boots, ids
+    random: Random  # back-off and jitter
+    committer: Committer
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A write that is durable here and waits for more copies."""
+
+    call: Call
+    data: dict[str, object]
+
+
+class Node:
+    """The state of one server process.  Built once by `app`, read and moved by the tasks."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        store: Replica,
+        surroundings: Surroundings,
+        log: Callable[..., FilteringBoundLogger],
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.surroundings = surroundings
+        self.name = config.node.name
+        self.members: tuple[Member, ...] = config.cluster.members or (
+            Member(name=self.name, rank=max(1, config.server.rank), address=config.server.listen),
+        )
+        self.peers: tuple[Member, ...] = tuple(m for m in self.members if m.name != self.name)
+        self.boot = surroundings.entropy(8).hex()
+        self.entries = ReplicationLog(
+            store.heads(), mint_origin=lambda: origin_name(self.name, surroundings.entropy(8))
+        )
+        self.clock = LamportClock(self.entries.lamport)
+        self.log: FilteringBoundLogger = log(self.name, lambda: self.clock.value)
+        self.time = DisciplinedClock(surroundings.wall, surroundings.now)
+        self.directory = Directory(*store.names())
+        self.replies = Replies(self.clock, self.time)
+        self.acks: Acknowledgements[Waiting] = Acknowledgements(
+            self.name, (m.name for m in self.members), wait_seconds=config.timings.ack_wait_seconds
+        )
+        self.links = {peer.name: VectorLink() for peer in self.peers}
+        self.commits = GroupCommit(self.entries, store, committer=surroundings.committer, now_ms=self.wall_ms)
+        self.commits.flush = self.replies.flush
+        self.commits.appliers.append(self.directory.committed)
+        self.commits.voided.append(self.directory.abandoned)
+        self._grown: dict[str, float] = {}  # when each origin last grew here
+        self.commits.followers.append(self._grow)
+        self.operations = 0  # client operations served since the last Berkeley round
+        self.draining = False
+        self.rank = next(member.rank for member in self.members if member.name == self.name)
+        self.coordinator: str | None = None
+        self.epoch_number = 0
+        self.silent: set[str] = set()  # peers that did not answer the last time
+        self.nudge: Callable[[str | None], None] = lambda _peer: None  # pull soon (from this peer)
+        self.catch_up: Callable[[], Awaitable[None]] = _nothing_to_catch_up
+
+    def wall_ms(self) -> int:
+        """The shown time in milliseconds: what entries are stamped with."""
+        return max(0, int(self.time.time() * 1000))
+
+    def settle(self, call: Call, data: dict[str, object], *, origin: str, seq: int, level: Level) -> None:
+        """A write is durable here: answer as soon as its level is reached."""
+        settled = self.acks.wait(
+            origin, seq, level=level, token=Waiting(call, data), now=self.surroundings.now()
+        )
+        if settled is not None:
+            self.answer(settled)
+
+    def answer(self, settled: Settled[Waiting]) -> None:
+        """Tell the client how many durable copies there are; `indeterminate` if too few."""
+        data = {**settled.token.data, "acks": settled.acks, "of": self.acks.of}
+        if not settled.enough:
+            text = f"Sem confirmação: {settled.acks} de {self.acks.of} cópias"
+            data |= {"status": "erro", "code": "indeterminate", "indeterminate": True}
+            data |= {"description": text, "message": text}
+        settled.token.call.reply(data)
+
+    def confirmed(self, member: str, vector: Mapping[str, int]) -> None:
+        """A member's durable vector, or a part of it: answers that waited for it go out."""
+        for settled in self.acks.confirm(member, vector):
+            self.answer(settled)
+        self.replies.flush()
+
+    def met(self, member: str, boot: str | None) -> None:
+        """A member speaks; if it has started anew, what it had confirmed may have died with its disk."""
+        if self.links[member].meet(boot):
+            self.acks.forget(member)
+
+    def confirmations(self, *, besides: str) -> dict[str, tuple[str, Vector]]:
+        """What third members have confirmed lately, to be relayed: one cut link must not stop `all`."""
+        lately = self.surroundings.now() - RELAY_SECONDS
+        recent = [origin for origin, grown in self._grown.items() if grown >= lately]
+        return {
+            name: (self.links[name].boot or "", {o: vector[o] for o in recent if o in vector})
+            for name, vector in self.acks.confirmed.items()
+            if name != besides and self.links[name].boot
+        }
+
+    def take_confirmations(self, relayed: Mapping[str, tuple[str, Mapping[str, int]]] | None) -> None:
+        """Confirmations from a third member, believed if they speak of the same start of it."""
+        for member, (boot, vector) in (relayed or {}).items():
+            if member in self.links and self.links[member].boot == boot:
+                self.confirmed(member, vector)
+
+    def _grow(self, entries: Sequence[Entry]) -> None:
+        now = self.surroundings.now()
+        for entry in entries:
+            self._grown[entry.origin] = now
+        if len(self._grown) > GROWN_ORIGINS_MAX:
+            self._grown = {o: t for o, t in self._grown.items() if t >= now - RELAY_SECONDS}
+
+
+async def _nothing_to_catch_up() -> None:
+    """A server without peers has everything there is."""

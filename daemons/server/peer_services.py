@@ -1,0 +1,240 @@
+"""What other servers ask: replicate, sync, clock, adjust, election, coordinator, release.
+
+A member says `v: 2`, its cluster and its name; another cluster is refused.  The plain forms of other
+projects' servers are served in open mode only, validated like a client's input.
+"""
+
+from typing import Any, Protocol
+
+from daemons.server.calls import Call
+from daemons.server.node import Node
+from daemons.server.writes import Writes
+from recado.protocol import names
+from recado.protocol.adjustment import AdjustmentGate
+from recado.protocol.errors import Refused
+from recado.protocol.limits import PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PENDING_ENTRIES_MAX, PLAIN_SYNC_BYTES_MAX
+from recado.protocol.messages import (
+    Adjust,
+    ClockRequest,
+    Coordinator,
+    Election,
+    Epoch,
+    Peer,
+    Release,
+    Replicate,
+    Run,
+    Sync,
+)
+from recado.protocol.vector import ahead, digest
+from storage.replica import Damaged, Quarantined, StorageFull
+
+PEER_VERSION = 2
+
+
+class ElectionEnd(Protocol):
+    """The election task as the request handlers see it."""
+
+    def asked(self, call: Call, asked: Election | Coordinator | Release) -> None: ...
+
+
+class PeerServices:
+    """Handlers of what servers ask each other."""
+
+    def __init__(self, node: Node, writes: Writes, election: ElectionEnd, gate: AdjustmentGate) -> None:
+        self._node = node
+        self._writes = writes
+        self._election = election
+        self._gate = gate
+
+    # Replication ----------------------------------------------------------------------------------
+
+    def replicate(self, call: Call, asked: Replicate) -> None:
+        if asked.v is None:
+            self._plain_only()
+            self._node.log.info("replicated from a plain server", kind=asked.type)
+            self._writes.replicate_plain(call, asked.type or "", asked.content)
+            return
+        sender = self._member(asked)
+        if self._node.commits.backlog >= PENDING_ENTRIES_MAX:
+            raise Refused("busy", "Servidor ocupado; tente de novo")
+        self._node.clock.receive(call.asked.clock)
+        runs = asked.runs or []
+        take_runs(self._node, runs, sender)
+        touched = [run.origin for run in runs]
+
+        def confirm(full: StorageFull | None) -> None:
+            if full is not None:
+                call.refuse(Refused("storage_full", "Disco cheio; nada foi guardado"))
+                return
+            durable = self._node.entries.durable
+            have = {origin: durable.get(origin, 0) for origin in touched}
+            call.reply({"status": "OK", "have": have, "from": self._node.name, "boot": self._node.boot})
+
+        self._node.commits.after(confirm)
+
+    def sync(self, call: Call, asked: Sync) -> None:
+        if asked.v is None:
+            self._plain_only()
+            self._plain_sync(call, asked)
+            return
+        node = self._node
+        sender = self._member(asked)
+        node.clock.receive(call.asked.clock)
+        link = node.links[sender]
+        node.met(sender, asked.boot)
+        link.proof = asked.belief
+        known = link.hear(asked.vector or {}, whole=asked.digest)
+        node.confirmed(sender, link.theirs)
+        node.take_confirmations(asked.confirmed)
+        durable = node.entries.durable
+        if asked.heads is not None and asked.digest == digest(durable):
+            self._compare(sender, asked.heads)
+        missing = ahead(durable, link.theirs) if known and asked.pull else {}
+        runs, more = self._page({o: link.theirs.get(o, 0) for o in missing if o not in asked.stopped})
+        if ahead(link.theirs, durable):
+            node.nudge(sender)
+        call.reply({"status": "OK", **vector_fields(node, sender), "runs": runs_fields(runs), "more": more})
+
+    def _compare(self, sender: str, heads: bytes) -> None:
+        if heads != self._node.entries.digest():
+            self._node.log.error("replicas differ: equal vectors, unequal chain hashes", peer=sender)
+
+    def _page(self, missing: dict[str, int]) -> tuple[list[Run], bool]:
+        """One page of what the asker lacks, origins in order, each from where the asker is."""
+        node = self._node
+        durable = node.entries.durable
+        runs: list[Run] = []
+        entries_left, bytes_left = PAGE_ENTRIES_MAX, PAGE_BYTES_MAX
+        for origin, after in missing.items():
+            if entries_left <= 0 or bytes_left <= 0:
+                return runs, True
+            try:
+                run = node.store.run_after(origin, after, entries_max=entries_left, bytes_max=bytes_left)
+            except Damaged as damaged:
+                node.log.error("damaged entry is not served", origin=damaged.origin, seq=damaged.seq)
+                continue
+            if run is None:
+                continue
+            runs.append(run)
+            entries_left -= len(run.entries)
+            bytes_left -= sum(len(header) + len(body) for header, body in run.entries)
+            if after + len(run.entries) < durable.get(origin, 0):
+                return runs, True
+        return runs, False
+
+    def _plain_sync(self, call: Call, asked: Sync) -> None:
+        since = asked.last_sync
+        cursor = since if isinstance(since, str) and names.wall_ms(since) is None else None
+        content = self._node.store.sync_since(
+            cursor if cursor is not None else names.wall_ms(since), bytes_max=PLAIN_SYNC_BYTES_MAX
+        )
+        call.reply({"status": "OK", **content})
+
+    # Clocks ---------------------------------------------------------------------------------------
+
+    def clock(self, call: Call, _asked: ClockRequest) -> None:
+        call.reply({"status": "OK", "time": self._node.time.probe_time(), "from": self._node.name})
+
+    def adjust(self, call: Call, asked: Adjust) -> None:
+        if asked.v is None:
+            self._plain_only()
+        else:
+            self._member(asked)
+        refusal = adjust(
+            self._node, self._gate, float(asked.adjustment), epoch=asked.epoch, round=asked.round
+        )
+        if refusal is not None:
+            raise Refused("adjust_refused", f"Ajuste recusado: {refusal}")
+        call.reply({"status": "OK"})
+
+    # Election -------------------------------------------------------------------------------------
+
+    def election(self, call: Call, asked: Election) -> None:
+        if asked.epoch is not None:
+            self._member(asked)
+        self._election.asked(call, asked)
+
+    def coordinator(self, call: Call, asked: Coordinator) -> None:
+        self._member(asked)
+        self._election.asked(call, asked)
+
+    def release(self, call: Call, asked: Release) -> None:
+        self._member(asked)
+        self._election.asked(call, asked)
+
+    # Who asks -------------------------------------------------------------------------------------
+
+    def _member(self, asked: Peer) -> str:
+        if asked.cluster != self._node.config.cluster.id:
+            raise Refused("cluster_unknown", "Servidor de outro cluster")
+        if asked.sender not in self._node.links:
+            raise Refused("member_unknown", "Servidor que não é membro deste cluster")
+        return asked.sender
+
+    def _plain_only(self) -> None:
+        if not self._node.config.server.open:
+            raise Refused("members_only", "Serviço só para servidores deste cluster")
+
+
+def adjust(
+    node: Node, gate: AdjustmentGate, delta_seconds: float, *, epoch: Epoch | None, round: int | None
+) -> str | None:
+    """C4: move the disciplined clock if the gate lets the adjustment in; else why not."""
+    accepted = gate.accept(delta_seconds, epoch=epoch, round=round, now=node.surroundings.now())
+    if accepted is None:
+        node.log.warning("clock adjustment refused", reason=gate.refusal, delta_seconds=delta_seconds)
+        return gate.refusal or "refused"
+    node.time.adjust(accepted)
+    node.log.info("clock adjusted", delta_seconds=accepted, offset_seconds=node.time.offset)
+    return None
+
+
+def take_runs(node: Node, runs: list[Run], sender: str) -> dict[int, int]:
+    """R5: keep what is new of a peer's runs; returns how many entries of each kind.
+
+    A gap asks for a pull at once; a fork or an invalid entry stops that origin, not the others.
+    """
+    counts: dict[int, int] = {}
+    for run in runs:
+        offered = node.entries.offer(run)
+        for entry in offered.new:
+            node.commits.keep(entry)
+            counts[entry.kind] = counts.get(entry.kind, 0) + 1
+        if offered.new:
+            node.clock.receive(offered.new[-1].lamport)
+        if offered.gap:
+            node.nudge(sender)
+        if offered.forked:
+            node.entries.stop(run.origin, "forked")
+            raw = run.entries[0][0] if run.entries else b""
+            node.commits.quarantine(Quarantined(run.origin, run.first, "forked", raw, sender))
+            node.log.error("origin forked, nothing more of it is taken", origin=run.origin, peer=sender)
+        if offered.invalid:
+            node.entries.stop(run.origin, offered.invalid)
+            node.log.error(
+                "invalid entry, nothing more of its origin is taken", origin=run.origin, peer=sender
+            )
+            node.log.error("invalid because", reason=offered.invalid)
+    return counts
+
+
+def vector_fields(node: Node, peer: str) -> dict[str, Any]:
+    """What both sides of a vector exchange say: who they are, what they have, what they believe."""
+    link = node.links[peer]
+    vector, _ = link.tell(node.entries.durable)
+    return {
+        "v": PEER_VERSION,
+        "cluster": node.config.cluster.id,
+        "from": node.name,
+        "boot": node.boot,
+        "vector": vector,
+        "digest": digest(node.entries.durable),
+        "belief": link.belief,
+        "heads": node.entries.digest(),
+        "confirmed": node.confirmations(besides=peer),
+    }
+
+
+def runs_fields(runs: list[Run]) -> list[list[Any]]:
+    """Runs as they go on the wire."""
+    return [[run.origin, run.first, run.previous_hash, run.entries] for run in runs]

@@ -1,0 +1,150 @@
+"""Reads of clients: users, channels, history, audit, status.  All from what is durable here."""
+
+from typing import Any
+
+from daemons.server.calls import Call
+from daemons.server.node import Node
+from daemons.server.writes import Missing
+from recado import __version__
+from recado.protocol import names
+from recado.protocol.errors import Refused
+from recado.protocol.limits import (
+    HISTORY_MESSAGES_DEFAULT,
+    HISTORY_MESSAGES_MAX,
+    HISTORY_PAGE_BYTES_MAX,
+)
+from recado.protocol.messages import Audit, History, Kind, Read, Request
+from recado.protocol.vector import ahead, covers
+from recado.settings import Member
+from storage.replica import MessageRow
+
+
+class Behind(Missing):
+    """The reader has seen entries that have not arrived here; they may be on their way."""
+
+
+class Reads:
+    """Handlers of the services that only read."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._lists: tuple[int, list[str], list[str]] = (-1, [], [])
+
+    def users(self, call: Call, asked: Read) -> None:
+        self._check_session(asked)
+        call.reply({"users": self._names()[0]})
+
+    def channels(self, call: Call, asked: Read) -> None:
+        self._check_session(asked)
+        channels = self._names()[1]
+        call.reply({"channels": channels, "users": channels})  # the course text names the second key
+
+    def _names(self) -> tuple[list[str], list[str]]:
+        version = self._node.directory.version
+        if self._lists[0] != version:
+            self._lists = (version, self._node.store.users(), self._node.store.channels())
+        return self._lists[1:]
+
+    def history(self, call: Call, asked: History) -> None:
+        self._check_session(asked)
+        channel, user, peer = whose(call.asked.service, asked)
+        limit = HISTORY_MESSAGES_DEFAULT if asked.limit is None else asked.limit
+        limit = max(1, min(limit, HISTORY_MESSAGES_MAX))
+        durable = dict(self._node.entries.durable)
+        if asked.since is None:
+            rows = self._node.store.last_messages(
+                channel=channel, user=user, peer=peer, before=asked.before, limit=limit
+            )
+            upto, more = durable, len(rows) == limit
+        else:
+            rows, upto, more = self._node.store.messages_since(
+                channel=channel,
+                user=user,
+                since=asked.since,
+                up_to=durable,
+                limit=limit,
+                bytes_max=HISTORY_PAGE_BYTES_MAX,
+            )
+        reply: dict[str, Any] = {
+            "messages": [publication_of(row) for row in rows],
+            "upto": upto,
+            "more": more,
+        }
+        call.reply({"status": "OK", **reply, "server": self._node.name, "boot": self._node.boot})
+
+    def audit(self, call: Call, asked: Audit) -> None:
+        """E8: what is durable here of the origins named."""
+        have = {origin: self._node.entries.durable.get(origin, 0) for origin in asked.have}
+        call.reply({"status": "OK", "have": have, "server": self._node.name, "boot": self._node.boot})
+
+    def status(self, call: Call, _asked: Request) -> None:
+        call.reply({"status": "OK", **self._describe()})
+
+    def who_coordinator(self, call: Call, _asked: Request) -> None:
+        call.reply({"status": "OK", "coordinator": self._node.coordinator or ""})
+
+    def _describe(self) -> dict[str, Any]:
+        node = self._node
+        durable = node.entries.durable
+        return {
+            "server": node.name,
+            "version": __version__,
+            "boot": node.boot,
+            "rank": node.rank,
+            "coordinator": node.coordinator or "",
+            "epoch": node.epoch_number,
+            "of": node.acks.of,
+            "members": [member.name for member in node.members],
+            "peers": [self._peer(peer) for peer in node.peers],
+            "entries": sum(durable.values()),
+            "origins": len(durable),
+            "offset_ms": round(node.time.offset * 1000, 3),
+            "waiting": node.acks.waiting,
+            "backlog": node.commits.backlog,
+        }
+
+    def _peer(self, peer: Member) -> dict[str, Any]:
+        """How far a peer is behind this server: `lag` counts entries it has not confirmed."""
+        confirmed = self._node.acks.confirmed[peer.name]
+        missing = ahead(self._node.entries.durable, confirmed)
+        lag = sum(seq - confirmed.get(origin, 0) for origin, seq in missing.items())
+        return {
+            "name": peer.name,
+            "address": peer.address,
+            "rank": peer.rank,
+            "lag": lag,
+            "silent": peer.name in self._node.silent,
+        }
+
+    def _check_session(self, asked: Read) -> None:
+        if asked.session and not covers(self._node.entries.durable, asked.session):
+            raise Behind("behind", "Este servidor ainda não tem o que você já viu")
+
+
+def whose(service: str, asked: History) -> tuple[str | None, bytes | None, bytes | None]:
+    """(channel, user id, peer's user id) of a history request, under any of its names."""
+    if asked.channel is not None and service not in ("get_messages", "history_messages"):
+        return names.channel_name(asked.channel), None, None
+    user = asked.user or asked.username
+    if user is None:
+        raise Refused("history_invalid", "Diga o canal ou o usuário")
+    peer = names.uid(names.user_name(asked.peer)) if asked.peer else None
+    return None, names.uid(names.user_name(user)), peer
+
+
+def publication_of(row: MessageRow) -> dict[str, Any]:
+    """A message of the history in the form of a publication."""
+    if row.kind == Kind.CHANNEL_MESSAGE:
+        whom = {"channel": row.to, "user": row.user}
+    else:
+        whom = {"from": row.user, "src": row.user, "dst": row.to}
+    return {
+        **whom,
+        "message": row.message,
+        "timestamp": row.wall_ms // 1000,
+        "clock": row.lamport,
+        "origin": row.origin,
+        "seq": row.seq,
+        "prev": row.prev,
+        "id": row.id,
+    }

@@ -1,0 +1,173 @@
+"""The request task: drains the ROUTER in batches, decodes, checks, serves from one table.
+
+One checkpoint and one look-up of ids per batch, no task per message.  What is refused because
+something is missing here waits in `absences` until the peers were asked once: through a round-robin
+port a client's next request may come to another server before replication does.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import trio
+
+from daemons.server.calls import Call, error_data
+from daemons.server.node import Node
+from daemons.server.peer_services import PeerServices
+from daemons.server.reads import Reads
+from daemons.server.writes import Missing, Writes
+from recado.protocol import codec
+from recado.protocol.errors import Malformed, Refused
+from recado.protocol.limits import ABSENCE_CHECKS_MAX, COMMIT_ENTRIES_MAX
+from recado.wire.ports import Incoming, Listener
+from storage.replica import StorageError
+
+Handler = Callable[[Call, Any], None]
+EXPIRY_SECONDS = 0.25
+BACKLOG_ENTRIES = 2 * COMMIT_ENTRIES_MAX  # beyond it nothing more is drained until a commit is done
+
+
+def client_services(writes: Writes, reads: Reads) -> dict[str, Handler]:
+    """What anybody may ask in open mode."""
+    return {
+        "login": writes.login,
+        "users": reads.users,
+        "channel": writes.create_channel,
+        "channels": reads.channels,
+        "publish": writes.publish,
+        "message": writes.message,
+        "history": reads.history,
+        "get_messages": reads.history,
+        "get_publications": reads.history,
+        "history_channel": reads.history,
+        "history_messages": reads.history,
+        "audit": reads.audit,
+        "status": reads.status,
+        "who_coordinator": reads.who_coordinator,
+    }
+
+
+def server_services(peers: PeerServices) -> dict[str, Handler]:
+    """What servers ask each other; each handler says who may."""
+    return {
+        "replicate": peers.replicate,
+        "sync": peers.sync,
+        "clock": peers.clock,
+        "adjust": peers.adjust,
+        "election": peers.election,
+        "coordinator": peers.coordinator,
+        "release": peers.release,
+    }
+
+
+class Requests:
+    """The tasks `run` and `absences`."""
+
+    def __init__(
+        self,
+        node: Node,
+        listener: Listener,
+        *,
+        writes: Writes,
+        reads: Reads,
+        peers: PeerServices,
+        operation: Callable[[], None],
+    ) -> None:
+        self._node = node
+        self._listener = listener
+        self._writes = writes
+        self._operation = operation
+        self._clients: Mapping[str, Handler] = client_services(writes, reads)
+        self._servers: Mapping[str, Handler] = server_services(peers)
+        self._parked: list[Call] = []
+        self._parking = trio.Event()
+        node.replies.listener = listener
+
+    async def run(self) -> None:
+        """The task: REP handling."""
+        while True:
+            batch = await self._listener.receive_batch()
+            calls = [call for incoming in batch if (call := self._decoded(incoming)) is not None]
+            self._writes.prefetch(calls)
+            for call in calls:
+                self._serve(call)
+            self._node.replies.flush()
+            while self._node.commits.backlog > BACKLOG_ENTRIES:
+                await self._node.commits.progress()
+
+    def _decoded(self, incoming: Incoming) -> Call | None:
+        """A call, or None after an error reply: every frame that has a sender is answered."""
+        node = self._node
+        try:
+            if incoming.body is None:
+                raise Malformed("a request is one frame")
+            asked = codec.decode_request(incoming.body)
+        except Malformed as error:
+            node.clock.tick()
+            node.log.warning("request not understood", service=error.service, reason=error.reason)
+            data = error_data("malformed", f"Pedido inválido: {error.reason}")
+            node.replies.add(incoming.envelope, error.service, data, asked_clock=error.clock)
+            return None
+        node.clock.receive_unsigned(asked.clock, now=node.surroundings.now())
+        return Call(asked, incoming.envelope, node.replies)
+
+    def _serve(self, call: Call) -> None:
+        service = call.asked.service
+        handler = self._clients.get(service)
+        if handler is not None:
+            self._operation()
+        else:
+            handler = self._servers.get(service)
+        try:
+            if handler is None:
+                raise Refused("service_unknown", f"Serviço desconhecido: {service}")
+            handler(call, call.asked.data)
+        except Missing as missing:
+            if call.checked or not self._park(call):
+                self._refuse(call, missing)
+        except Refused as refused:
+            self._refuse(call, refused)
+        except StorageError:
+            raise
+        except Exception as error:
+            self._node.log.error("fault while serving", service=service, exc_info=error)
+            call.refuse(Refused("internal", "Erro interno; nada foi prometido"))
+
+    def _refuse(self, call: Call, refused: Refused) -> None:
+        more: dict[str, Any] = {}
+        if refused.code == "busy":
+            more["retry_after"] = 1
+        if refused.code == "behind":
+            more["behind"] = dict(self._node.entries.durable)
+        self._node.log.info("refused", service=call.asked.service, code=refused.code)
+        call.refuse(refused, more)
+
+    # What is missing here may be on its way -----------------------------------------------------------
+
+    def _park(self, call: Call) -> bool:
+        if not self._node.peers or len(self._parked) >= ABSENCE_CHECKS_MAX:
+            return False
+        self._parked.append(call)
+        self._parking.set()
+        return True
+
+    async def expiries(self) -> None:
+        """The task: writes that have waited long enough for copies are answered as indeterminate."""
+        while True:
+            await trio.sleep(EXPIRY_SECONDS)
+            for settled in self._node.acks.expire(self._node.surroundings.now()):
+                self._node.answer(settled)
+            self._node.replies.flush()
+
+    async def absences(self) -> None:
+        """The task: ask the peers once for everybody who waits, then serve them with what came."""
+        while True:
+            await self._parking.wait()
+            self._parking = trio.Event()
+            calls, self._parked = self._parked, []
+            with trio.move_on_after(self._node.config.timings.absence_check_seconds):
+                await self._node.catch_up()
+            self._writes.prefetch(calls)
+            for call in calls:
+                call.checked = True
+                self._serve(call)
+            self._node.replies.flush()
