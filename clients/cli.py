@@ -28,6 +28,7 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("history", "clients.look", "history", "Show a page of earlier messages."),
     ("sync", "clients.look", "sync", "Ask a server for all it has."),
     ("status", "clients.look", "status", "Show how a server sees the cluster."),
+    ("bot", "clients.bot", "bot", "Make traffic."),
 )
 
 

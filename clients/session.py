@@ -71,13 +71,16 @@ async def with_brokers(where: Where) -> Where:
     return replace(where, brokers=found)
 
 
-def run(do: Callable[[], Awaitable[T]], *, where: Where, as_json: bool) -> T:
+def run(do: Callable[[], Awaitable[T]], *, where: Where, as_json: bool, needs_cluster: bool = True) -> T:
     """Run one command's coroutine to its end.  Errors become words and `Ended`.
+
+    With `needs_cluster` the command has no use without one, and ends at once if there is none.
 
     Whoever closes our standard output ends us without a word, as with other filters.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    _await_reference(where, as_json=as_json)
+    if needs_cluster:
+        _await_reference(where, as_json=as_json)
     try:
         return anyio.run(_caught, do)
     except _Failed as failed:
