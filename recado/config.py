@@ -212,13 +212,13 @@ def _contradictions(config: Config, origins: Mapping[str, str]) -> Iterator[Prob
         for twice in sorted({str(value) for value in values if values.count(value) > 1}):
             yield problem("cluster.members", f"two members with the {what} {twice}")
     timings = config.timings
-    for least, most in (
-        ("berkeley_min_seconds", "berkeley_max_seconds"),
-        ("election_renew_seconds", "election_lease_seconds"),
-        ("election_rpc_seconds", "election_lease_seconds"),
-    ):
-        if getattr(timings, least) > getattr(timings, most):
-            yield problem(f"timings.{least}", f"at most timings.{most} ({getattr(timings, most):g} s)")
+    if timings.berkeley_min_seconds > timings.berkeley_max_seconds:
+        yield problem("timings.berkeley_min_seconds", "at most timings.berkeley_max_seconds")
+    if timings.election_renew_seconds + timings.election_rpc_seconds >= timings.election_lease_seconds:
+        yield problem(
+            "timings.election_lease_seconds",
+            "more than timings.election_renew_seconds and timings.election_rpc_seconds together",
+        )
     if timings.heartbeat_seconds >= config.reference.expiry_seconds:
         yield problem("timings.heartbeat_seconds", "less than reference.expiry_seconds")
     if not config.cluster.open_beyond_loopback:

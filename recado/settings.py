@@ -185,11 +185,8 @@ class Timings(Section, frozen=True, kw_only=True):
     beacon_seconds: Annotated[
         Duration, Meta(description="Between two beacons that tell subscribers what they may have missed.")
     ] = 2.0
-    election_detection_seconds: Annotated[
-        Duration, Meta(description="A coordinator that is silent for this long is asked, then replaced.")
-    ] = 6.0
     election_lease_seconds: Annotated[
-        Duration, Meta(description="How long one renewal lets a coordinator lead.")
+        Duration, Meta(description="A coordinator silent for this long counts as gone, and is replaced.")
     ] = 6.0
     election_renew_seconds: Annotated[
         Duration, Meta(description="Between two renewals by the coordinator.")

@@ -63,8 +63,7 @@ async def run_broker(
                             probes=probes,
                             lamport=lamport,
                             log=log,
-                            deadline_seconds=settings.deadline_seconds,
-                            skip_seconds=settings.skip_seconds,
+                            settings=settings,
                         )
                         duties.start_soon(round_robin.serve)
                     lamport.tick()

@@ -18,6 +18,7 @@ from recado.protocol.errors import Malformed
 from recado.protocol.lamport import LamportClock
 from recado.protocol.limits import BROKER_OUTSTANDING_BYTES_MAX, BROKER_OUTSTANDING_MAX
 from recado.protocol.messages import Asked, Audit, Read, Write
+from recado.settings import Broker
 from recado.wire.ports import Asker, Incoming, Listener, Outgoing, WireError
 
 # Meant for one certain server: spread over all of them they would only do harm.
@@ -55,8 +56,7 @@ class RoundRobin:
         probes: trio.Nursery,
         lamport: LamportClock,
         log: Logger,
-        deadline_seconds: float,
-        skip_seconds: float,
+        settings: Broker,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._listener = listener
@@ -65,8 +65,8 @@ class RoundRobin:
         self._probes = probes
         self._lamport = lamport
         self._log = log
-        self._deadline_seconds = deadline_seconds
-        self._skip_seconds = skip_seconds
+        self._deadline_seconds = settings.deadline_seconds
+        self._skip_seconds = settings.skip_seconds
         self._wall = wall
         self._outstanding = 0
         self._outstanding_bytes = 0

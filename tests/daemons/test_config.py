@@ -141,7 +141,11 @@ def test_other_shapes_of_addresses_are_refused(address: str) -> None:
 
 def test_intervals_that_contradict_each_other_are_refused() -> None:
     """A renewal that comes after its lease, or a heartbeat after the expiry, can't work."""
-    overrides = {"timings.election_renew_seconds": "7", "timings.heartbeat_seconds": "60"}
+    overrides = {
+        "timings.election_lease_seconds": "2.5",
+        "timings.heartbeat_seconds": "60",
+        "timings.berkeley_min_seconds": "61",
+    }
     assert {key for _, key, _ in _problems(overrides=overrides)} == set(overrides)
 
 
