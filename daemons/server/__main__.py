@@ -12,7 +12,7 @@ from daemons.server.app import run_server
 from daemons.server.commit import commit_in_thread
 from daemons.server.node import Surroundings
 from daemons.shared.command import main_of
-from daemons.shared.logging import FilteringBoundLogger, get_logger, open_sink
+from daemons.shared.logging import Logger, get_logger, open_sink
 from daemons.shared.process import Life
 from recado.config import Config
 from recado.wire.zeromq import WireOptions, ZeroMQNetwork
@@ -24,7 +24,7 @@ async def serve(config: Config, life: Life) -> None:
     with open_sink(config.log) as sink:
         life.on_reload.append(sink.reopen)
 
-        def log(node: str, clock: object) -> FilteringBoundLogger:
+        def log(node: str, clock: object) -> Logger:
             return get_logger(node, clock, sink=sink)  # type: ignore[arg-type]
 
         store = Replica.open(Path(config.node.data), node=config.node.name)

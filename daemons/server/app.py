@@ -20,7 +20,7 @@ from daemons.server.reads import Reads
 from daemons.server.replication import Replication
 from daemons.server.requests import Requests
 from daemons.server.writes import Writes
-from daemons.shared.logging import FilteringBoundLogger
+from daemons.shared.logging import Logger
 from recado.config import Config
 from recado.protocol.adjustment import AdjustmentGate
 from recado.wire.ports import Listener, Network
@@ -104,7 +104,7 @@ async def run_server(
     *,
     store: Replica,
     surroundings: Surroundings,
-    log: Callable[..., FilteringBoundLogger],
+    log: Callable[..., Logger],
     stopping: trio.Event,
     ready: Callable[[dict[str, str]], None],
 ) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from daemons.server.calls import Call, Replies
 from daemons.server.commit import Committer, GroupCommit
 from daemons.server.directory import Directory
-from daemons.shared.logging import FilteringBoundLogger
+from daemons.shared.logging import Logger
 from recado.config import Config
 from recado.protocol.acknowledgement import Acknowledgements, Settled
 from recado.protocol.disciplined import DisciplinedClock
@@ -51,7 +51,7 @@ class Node:
         *,
         store: Replica,
         surroundings: Surroundings,
-        log: Callable[..., FilteringBoundLogger],
+        log: Callable[..., Logger],
     ) -> None:
         self.config = config
         self.store = store
@@ -66,7 +66,7 @@ class Node:
             store.heads(), mint_origin=lambda: origin_name(self.name, surroundings.entropy(8))
         )
         self.clock = LamportClock(self.entries.lamport)
-        self.log: FilteringBoundLogger = log(self.name, lambda: self.clock.value)
+        self.log: Logger = log(self.name, lambda: self.clock.value)
         self.time = DisciplinedClock(surroundings.wall, surroundings.now)
         self.directory = Directory(*store.names())
         self.replies = Replies(self.clock, self.time)
