@@ -68,6 +68,7 @@ LISTENER_REPLIES_QUEUED_MAX: Final = 1024  # to one client that does not read; b
 LISTENER_REQUESTS_QUEUED_MAX: Final = 256  # of one client; beyond it TCP holds the client back
 PUBLICATIONS_QUEUED_MAX: Final = 10_000  # to one subscriber that does not read; beyond it: dropped
 MEMORY_REQUESTS_QUEUED_MAX: Final = 8192  # at one listener of the in-memory network; beyond it: refused
+RELEASED_ADDRESSES_MAX: Final = 64  # remembered, to wait for when they are bound again
 TOPIC_FRAME_BYTES_MAX: Final = 1024  # a subscription at the broker; larger ones close the connection
 
 # Broker --------------------------------------------------------------------------------------

@@ -1,13 +1,14 @@
 """`ports.Network` over ZeroMQ."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from typing import Protocol, Self, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Protocol, Self, TypeVar
 
 import anyio
 import anyio.to_thread
 import zmq
 
+from recado.protocol.limits import RELEASED_ADDRESSES_MAX
 from recado.wire.dealer import Dealer
 from recado.wire.frames import RawSocket
 from recado.wire.ports import WireError
@@ -16,6 +17,9 @@ from recado.wire.router import Router
 from recado.wire.sockets import WireOptions
 
 __all__ = ["WireOptions", "ZeroMQNetwork"]
+
+_RELEASE_TRIES: Final = 100
+_RELEASE_TRY_SECONDS: Final = 0.005
 
 
 class _End(Protocol):
@@ -37,6 +41,7 @@ class ZeroMQNetwork:
         self._options = options or WireOptions()
         self._context: zmq.Context[RawSocket] | None = None
         self._ends: set[_End] = set()
+        self._releasing: dict[str, None] = {}  # a set that keeps its order
 
     async def __aenter__(self) -> Self:
         if self._context is not None:
@@ -68,11 +73,35 @@ class ZeroMQNetwork:
             self._ends.discard(end)
             end.close()
 
+    async def _bound(self, make: Callable[[], E], *addresses: str) -> E:
+        """An end made by `make`, which may have to wait for what an end of ours has just given up.
+
+        libzmq closes in the background; without this an address could not be bound again at once.
+        """
+        for _ in range(_RELEASE_TRIES):
+            if not any(address in self._releasing for address in addresses):
+                break
+            with suppress(WireError):
+                return make()
+            await anyio.sleep(_RELEASE_TRY_SECONDS)
+        return make()
+
+    def _release(self, *addresses: str) -> None:
+        for address in addresses:
+            self._releasing[address] = None
+        while len(self._releasing) > RELEASED_ADDRESSES_MAX:
+            del self._releasing[next(iter(self._releasing))]
+
     @asynccontextmanager
     async def listener(self, address: str) -> AsyncIterator[Router]:
         """Bind a ROUTER.  Raises `WireError` if the address is taken or unusable."""
-        async with self._holding(Router(self._opened(), address, self._options)) as end:
-            yield end
+        context = self._opened()
+        end = await self._bound(lambda: Router(context, address, self._options), address)
+        try:
+            async with self._holding(end):
+                yield end
+        finally:
+            self._release(end.address)
 
     @asynccontextmanager
     async def asker(self, address: str) -> AsyncIterator[Dealer]:
@@ -95,6 +124,12 @@ class ZeroMQNetwork:
     @asynccontextmanager
     async def forwarder(self, xsub: str, xpub: str) -> AsyncIterator[tuple[str, str]]:
         """Bind XSUB and XPUB and forward between them until left; gives the bound addresses."""
-        end = Forwarder(self._opened(), xsub=xsub, xpub=xpub, options=self._options)
-        async with self._holding(end):
-            yield end.addresses
+        context = self._opened()
+        end = await self._bound(
+            lambda: Forwarder(context, xsub=xsub, xpub=xpub, options=self._options), xsub, xpub
+        )
+        try:
+            async with self._holding(end):
+                yield end.addresses
+        finally:
+            self._release(*end.addresses)
