@@ -261,10 +261,15 @@ def check(config: Config, program: Program) -> None:
             problems.append(
                 Problem("", "node.name", f"{config.node.name} is none of cluster.members ({names})")
             )
-    if program == "broker" and config.broker.request and not server_addresses(config):
-        problems.append(
-            Problem("", "broker.request", "needs broker.servers or cluster.members to spread requests over")
-        )
+    if program == "broker" and config.broker.request:
+        if not server_addresses(config):
+            problems.append(
+                Problem(
+                    "", "broker.request", "needs broker.servers or cluster.members to spread requests over"
+                )
+            )
+        if not config.server.open:
+            problems.append(Problem("", "broker.request", 'must be "" unless server.open: it hides who asks'))
     if problems:
         raise ConfigError(problems)
 

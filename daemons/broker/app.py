@@ -51,7 +51,8 @@ async def run_broker(
         if settings.request:
             listener = await ends.enter_async_context(network.listener(settings.request))
             listen["request"] = listener.address
-        askers = [await ends.enter_async_context(network.asker(at)) for at in server_addresses(config)]
+        servers = server_addresses(config) if settings.request else ()
+        askers = [await ends.enter_async_context(network.asker(address)) for address in servers]
         async with trio.open_nursery() as probes:
             async with trio.open_nursery() as followers:
                 async with trio.open_nursery() as duties:

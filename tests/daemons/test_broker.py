@@ -208,6 +208,7 @@ def test_no_bytes_break_the_decision(frame: bytes) -> None:
         return
 
 
+@pytest.mark.slow
 async def test_too_much_at_once_is_refused_not_dropped(autojump_clock: trio.abc.Clock) -> None:
     """Beyond the limit a request is refused as busy at once, and no server is skipped for being full."""
     async with _town() as town, AsyncExitStack() as ends, trio.open_nursery() as nursery:

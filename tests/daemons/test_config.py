@@ -160,3 +160,5 @@ def test_what_each_program_needs() -> None:
         check(load(None), "broker")
     check(load(None, overrides={"cluster.members": members}), "broker")
     check(load(None), "reference")
+    with pytest.raises(ConfigError, match="it hides who asks"):
+        check(load(None, overrides={"cluster.members": members, "server.open": "false"}), "broker")

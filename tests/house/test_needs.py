@@ -22,6 +22,7 @@ def test_easy():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("require", "code"), [("", 0), ("all", 1)])
 def test_unmet_needs_are_listed(tmp_path: Path, require: str, code: int) -> None:
     """An unmet need skips its test and is listed; with RECADO_TEST_REQUIRE=all the run fails."""
