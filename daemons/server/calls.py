@@ -19,15 +19,20 @@ class Replies:
         self.time = time
         self.listener: Listener | None = None
         self.unreachable = 0  # replies whose client was gone
+        self.timestamp = 0  # seconds, as of the latest `refresh`
         self._out: list[Outgoing] = []
 
     def add(
         self, envelope: tuple[bytes, ...], service: str, data: dict[str, Any], *, asked_clock: int
     ) -> None:
         """Queue a reply; its clock exceeds the request's."""
-        data["timestamp"] = int(self.time.time())
+        data["timestamp"] = self.timestamp
         data["clock"] = self.clock.reply_to(asked_clock)
         self._out.append(Outgoing(envelope, codec.encode(service, data)))
+
+    def refresh(self) -> None:
+        """Look at the time: once per batch of replies, not once per reply."""
+        self.timestamp = int(self.time.time())
 
     def flush(self) -> None:
         """Send what has gathered."""

@@ -76,6 +76,10 @@ class Node:
         self.links = {peer.name: VectorLink() for peer in self.peers}
         self.commits = GroupCommit(self.entries, store, committer=surroundings.committer, now_ms=self.wall_ms)
         self.commits.flush = self.replies.flush
+        self.commits.appliers.append(lambda _entries: self.refresh())
+        self.batch_now = surroundings.now()  # monotonic seconds and
+        self.batch_ms = 0  # shown milliseconds, as of the batch that is being handled
+        self.refresh()
         self.commits.appliers.append(self.directory.committed)
         self.commits.voided.append(self.directory.abandoned)
         self._grown: dict[str, float] = {}  # when each origin last grew here
@@ -89,15 +93,19 @@ class Node:
         self.nudge: Callable[[str | None], None] = lambda _peer: None  # pull soon (from this peer)
         self.catch_up: Callable[[], Awaitable[None]] = _nothing_to_catch_up
 
+    def refresh(self) -> None:
+        """Look at the clocks once for a whole batch: every look costs as much as a short request."""
+        self.batch_now = self.surroundings.now()
+        self.batch_ms = self.wall_ms()
+        self.replies.refresh()
+
     def wall_ms(self) -> int:
         """The shown time in milliseconds: what entries are stamped with."""
         return max(0, int(self.time.time() * 1000))
 
     def settle(self, call: Call, data: dict[str, object], *, origin: str, seq: int, level: Level) -> None:
         """A write is durable here: answer as soon as its level is reached."""
-        settled = self.acks.wait(
-            origin, seq, level=level, token=Waiting(call, data), now=self.surroundings.now()
-        )
+        settled = self.acks.wait(origin, seq, level=level, token=Waiting(call, data), now=self.batch_now)
         if settled is not None:
             self.answer(settled)
 
@@ -112,9 +120,12 @@ class Node:
 
     def confirmed(self, member: str, vector: Mapping[str, int]) -> None:
         """A member's durable vector, or a part of it: answers that waited for it go out."""
-        for settled in self.acks.confirm(member, vector):
-            self.answer(settled)
-        self.replies.flush()
+        settled = self.acks.confirm(member, vector)
+        if settled:
+            self.replies.refresh()
+            for one in settled:
+                self.answer(one)
+            self.replies.flush()
 
     def met(self, member: str, boot: str | None) -> None:
         """A member speaks; if it has started anew, what it had confirmed may have died with its disk."""

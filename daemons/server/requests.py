@@ -86,6 +86,7 @@ class Requests:
         """The task: REP handling."""
         while True:
             batch = await self._listener.receive_batch()
+            self._node.refresh()
             calls = [call for incoming in batch if (call := self._decoded(incoming)) is not None]
             self._writes.prefetch(calls)
             for call in calls:
@@ -107,7 +108,7 @@ class Requests:
             data = error_data("malformed", f"Pedido inválido: {error.reason}")
             node.replies.add(incoming.envelope, error.service, data, asked_clock=error.clock)
             return None
-        node.clock.receive_unsigned(asked.clock, now=node.surroundings.now())
+        node.clock.receive_unsigned(asked.clock, now=node.batch_now)
         return Call(asked, incoming.envelope, node.replies)
 
     def _serve(self, call: Call) -> None:
@@ -154,7 +155,8 @@ class Requests:
         """The task: writes that have waited long enough for copies are answered as indeterminate."""
         while True:
             await trio.sleep(EXPIRY_SECONDS)
-            for settled in self._node.acks.expire(self._node.surroundings.now()):
+            self._node.refresh()
+            for settled in self._node.acks.expire(self._node.batch_now):
                 self._node.answer(settled)
             self._node.replies.flush()
 
@@ -166,6 +168,7 @@ class Requests:
             calls, self._parked = self._parked, []
             with trio.move_on_after(self._node.config.timings.absence_check_seconds):
                 await self._node.catch_up()
+            self._node.refresh()
             self._writes.prefetch(calls)
             for call in calls:
                 call.checked = True

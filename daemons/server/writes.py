@@ -158,7 +158,7 @@ class Writes:
             raise Refused("draining", "Servidor encerrando; use outro servidor")
         if node.commits.backlog >= PENDING_ENTRIES_MAX or (level is not Level.LOCAL and node.acks.full):
             raise Refused("busy", "Servidor ocupado; tente de novo")
-        now_ms = node.wall_ms()
+        now_ms = node.batch_ms
         entry = node.entries.append(
             lamport=node.clock.value,
             wall_ms=now_ms if draft.wall_ms is None else draft.wall_ms,
