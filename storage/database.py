@@ -44,6 +44,8 @@ class StorageFailed(StorageError):
 class DataLocked(StorageError):
     """Another process owns the directory or holds the file's write lock."""
 
+    exit_code: Final = 73  # EX_CANTCREAT
+
     def __init__(self, text: str, *, holder: int | None = None) -> None:
         super().__init__(text)
         self.holder = holder
