@@ -1,7 +1,8 @@
 """`recado users|channels|history|tail|sync|status`: the commands that read."""
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import anyio
 import click
@@ -10,9 +11,11 @@ from clients.options import Where, json_option, need_user, user_option, where_op
 from clients.render import key_of, message_json, message_line
 from clients.session import document, open_chat, run, with_brokers, words
 from clients.words import speaker
-from recado.client import Chat, ChatError, Key, Message, Page, Status
+from recado.client import Chat, ChatError, Cursor, Key, Message, Page, Status, Subscription
 from recado.protocol.limits import HISTORY_MESSAGES_MAX
+from recado.protocol.names import uid
 from recado.protocol.printable import printable
+from recado.protocol.publications import target_key
 
 CODES = "Exit codes: 0 done, 1 refused, 69 nobody answers."
 NEW_CHANNELS_SECONDS = 5.0
@@ -116,7 +119,7 @@ def history(
     "tail",
     epilog="\b\nExamples:\n  recado tail geral                   the last ten messages\n"
     "  recado tail -f                      all channels, as messages arrive\n"
-    "  recado tail -f --direct --user ana  direct messages too\n"
+    "  recado tail -f --direct --user ana  her direct messages\n"
     f"  recado tail -f --json | jq -r .text\n\n{CODES} 130 after Ctrl-C.",
 )
 @click.argument("names", nargs=-1, metavar="[CHANNEL]...")
@@ -126,7 +129,7 @@ def history(
 @click.option(
     "-n", "count", type=click.IntRange(0, 1000), default=10, show_default=True, help="Earlier ones first."
 )
-@click.option("--direct", is_flag=True, help="The user's direct messages too.")
+@click.option("--direct", is_flag=True, help="The user's direct messages; with channels named, both.")
 @user_option
 @where_options
 @json_option
@@ -140,7 +143,10 @@ def tail(
     where: Where,
     as_json: bool,
 ) -> None:
-    """Show the last messages of the channels (all, if none is named), and with -f those that arrive."""
+    """Show the last messages, and with -f those that arrive.
+
+    Without CHANNEL and without --direct: of all channels.
+    """
     who = need_user(user) if direct else user
 
     def show(message: Message) -> None:
@@ -150,65 +156,65 @@ def tail(
             click.echo(message_line(message, channel=len(names) != 1))
 
     async def do() -> None:
-        if follow:
-            reader = _Follower(await with_brokers(where), user=who, show=show, count=count)
-            await reader.run(names, direct=direct)
-            return
-        async with open_chat(where, who) as chat:
-            for message in await _last(chat, names, count=count, direct=direct):
+        there = await with_brokers(where) if follow else where
+        async with open_chat(there, who) as chat:
+            every = not names and not direct
+            followed = await chat.channels() if every else names
+            last, cursor = await _last(chat, followed, count=count, direct=direct)
+            for message in last:
                 show(message)
+            if follow:
+                await _follow(chat, followed, cursor=cursor, direct=direct, every=every, show=show)
 
     run(do, where=where, as_json=as_json)
 
 
-async def _last(chat: Chat, names: Sequence[str], *, count: int, direct: bool) -> list[Message]:
-    """The last `count` of all of them together, in their order."""
-    if count == 0:
-        return []
+async def _last(
+    chat: Chat, names: Sequence[str], *, count: int, direct: bool
+) -> tuple[list[Message], Cursor]:
+    """The last `count` of all of them together in their order, and the cursor that goes on after them."""
     found: list[Message] = []
-    for name in names or (() if direct else await chat.channels()):
-        found += await chat.history(name, limit=count)
+    cursor: dict[str, Mapping[str, int]] = {}
+    for name in names:
+        page = await chat.history(name, limit=max(1, count))
+        found += page
+        cursor[target_key(name)] = page.upto
     if direct:
-        found += await chat.direct_messages(limit=count)
+        page = await chat.direct_messages(limit=max(1, count))
+        found += page
+        cursor[target_key(uid(chat.user))] = page.upto
     latest = heapq.nlargest(count, found, key=lambda m: m.key or Key(m.clock, "", 0))
-    return latest[::-1]
+    return latest[::-1], cursor
 
 
-class _Follower:
-    """Shows what arrives on some channels, or on all of them, those created meanwhile included."""
+async def _follow(
+    chat: Chat,
+    names: Sequence[str],
+    *,
+    cursor: Cursor,
+    direct: bool,
+    every: bool,
+    show: Callable[[Message], None],
+) -> None:
+    """Show what comes after the cursor, for ever; with `every` also on channels created meanwhile."""
+    async with (
+        chat.subscribe(*names, direct=direct, since=cursor) as incoming,
+        anyio.create_task_group() as duties,
+    ):
+        if every:
+            duties.start_soon(_join_new, chat, incoming)
+        async for message in incoming:
+            show(message)
+        duties.cancel_scope.cancel()
 
-    def __init__(
-        self, where: Where, *, user: str | None, show: Callable[[Message], None], count: int
-    ) -> None:
-        self._where = where
-        self._user = user
-        self._show = show
-        self._count = count
 
-    async def run(self, names: Sequence[str], *, direct: bool) -> None:
-        """Until cancelled."""
-        async with open_chat(self._where, self._user) as chat, anyio.create_task_group() as readers:
-            if names or direct:
-                readers.start_soon(self._read, chat, tuple(names), direct, self._count)
-            if names:
-                return
-            known: set[str] = set()
-            fresh = set(await chat.channels())
-            while True:
-                backlog = self._count if not known else HISTORY_MESSAGES_MAX
-                for name in sorted(fresh - known):
-                    readers.start_soon(self._read, chat, (name,), False, backlog)
-                known |= fresh
-                await anyio.sleep(NEW_CHANNELS_SECONDS)
-                try:
-                    fresh = set(await chat.channels())
-                except ChatError:
-                    continue  # the subscriptions go on by themselves; ask again later
-
-    async def _read(self, chat: Chat, names: tuple[str, ...], direct: bool, backlog: int) -> None:
-        async with chat.subscribe(*names, direct=direct, backlog=backlog) as incoming:
-            async for message in incoming:
-                self._show(message)
+async def _join_new(chat: Chat, incoming: Subscription) -> None:
+    while True:
+        await anyio.sleep(NEW_CHANNELS_SECONDS)
+        with suppress(ChatError):  # the subscription goes on by itself; ask again later
+            for name in await chat.channels():
+                if name not in incoming.channels:
+                    await incoming.join(name, since={target_key(name): {}})
 
 
 @click.command(

@@ -22,7 +22,7 @@ from clients.cluster.plan import (
     make_plan,
 )
 from clients.cluster.supervisor import supervise
-from clients.cluster.words import Teller, screen
+from clients.cluster.words import Teller, program_name, screen
 from clients.ending import Ended
 from clients.options import data_option, json_option
 from clients.words import speaker
@@ -115,7 +115,7 @@ def up(
 def _run(wish: Wish, *, as_json: bool) -> None:
     plan = make_plan(wish)
     say = speaker()
-    sink = json_sink(sys.stdout) if as_json else words_sink(sys.stdout, Teller(say))
+    sink = json_sink(sys.stdout) if as_json else words_sink(sys.stdout, Teller(say, program=program_name()))
     if not as_json:
         click.echo(say("up.starting", nodes=len(plan.nodes), data=wish.data), err=True)
     run = partial(
@@ -137,7 +137,7 @@ def _tell_detached(summary: Event, *, as_json: bool) -> None:
     if as_json:
         json_sink(sys.stdout)(summary)
     else:
-        click.echo(screen(speaker(), summary, detached=True))
+        click.echo(screen(speaker(), summary, program=program_name(), detached=True))
 
 
 def _arguments(wish: Wish) -> list[str]:

@@ -12,6 +12,7 @@ trying again is of no use (wrong usage, wrong configuration, a bot that is done)
 
 import os
 import signal
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from recado.wire.ports import Network
 RESTART_SECONDS = 1.0
 READY_SECONDS = 30.0
 STOP_ONE_SECONDS = 5.0
+EARLY_EVENTS_MAX = 100
 # When each kind must be gone, in seconds after the request to stop; all of it within 5 s.
 STOP_DEADLINES: tuple[tuple[Role, float], ...] = (
     (Role.BOT, 0.8),
@@ -73,6 +75,7 @@ class Supervisor:
         self._network = network
         self.coordinator: str | None = None
         self._sink = sink
+        self._early: deque[Event] | None = deque(maxlen=EARLY_EVENTS_MAX)
         self._environment = {k: v for k, v in environment.items() if not k.startswith(_OURS)}
         self._keepers = {node.name: Keeper(node) for node in plan.nodes}
         self._stopping = anyio.Event()
@@ -98,8 +101,11 @@ class Supervisor:
         return {"pid": os.getpid(), "data": str(self.data), "coordinator": self.coordinator}
 
     def tell(self, happened: Event) -> None:
-        """An event of the watching duty."""
-        self._sink(happened)
+        """An event of the watching duty; what comes before the summary waits for it."""
+        if self._early is None:
+            self._sink(happened)
+        else:
+            self._early.append(happened)
 
     def rows(self) -> list[Event]:
         return [keeper.row() for keeper in self._keepers.values()]
@@ -157,6 +163,9 @@ class Supervisor:
                 await self._start_all(duties, network)
                 pids = {name: keeper.child.pid for name, keeper in self._keepers.items() if keeper.child}
                 self._sink(summary(self.plan, pids, os.getpid()))
+                early, self._early = self._early or (), None
+                for happened in early:
+                    self._sink(happened)
                 for keeper in self._keepers.values():
                     duties.start_soon(self._keep, keeper)
             await self._stopping.wait()

@@ -1,5 +1,9 @@
 """A cluster's events in words, one line each (the summary: a screen)."""
 
+import os
+import shutil
+import sys
+
 from clients.cluster.events import Event
 from recado.protocol.printable import printable
 from recado.texts import Texts
@@ -8,13 +12,14 @@ from recado.texts import Texts
 class Teller:
     """Turns events into lines for people; those without words are None."""
 
-    def __init__(self, say: Texts) -> None:
+    def __init__(self, say: Texts, *, program: str) -> None:
         self._say = say
+        self._program = program
 
     def __call__(self, happened: Event) -> str | None:
         kind = happened["event"]
         if kind == "up":
-            return screen(self._say, happened)
+            return screen(self._say, happened, program=self._program)
         if kind == "said":
             return self._said(happened)
         if kind == "died":
@@ -43,8 +48,8 @@ class Teller:
         return self._say("up.died", node=happened["node"], how=how) + then
 
 
-def screen(say: Texts, up: Event, *, detached: bool = False) -> str:
-    """Where everything listens and what to type next."""
+def screen(say: Texts, up: Event, *, program: str, detached: bool = False) -> str:
+    """Where everything listens and what to type next; `program`: how `recado` is called from here."""
     rows = [
         (say("up.servers"), "  ".join(up["servers"])),
         (say("up.subscriptions"), up["broker"]),
@@ -54,23 +59,42 @@ def screen(say: Texts, up: Event, *, detached: bool = False) -> str:
         (say("up.data"), up["data"]),
     ]
     width = max(len(name) for name, _ in rows)
-    lines = [
-        "",
-        say("up.running"),
-        *(f"  {name:<{width}}  {value}" for name, value in rows),
-        "",
-        say("up.next"),
-    ]
     where = "" if up["reference"] == "tcp://127.0.0.1:5559" else f" --reference {up['reference']}"
+    data = "" if up["data"] == os.path.abspath("var") else f" --data {up['data']}"
     store = next((node["store"] for node in up["nodes"] if node["role"] == "server"), "")
     hints = [
-        (f"recado chat{where}", say("up.next.chat")),
-        (f"recado tail -f{where}", say("up.next.tail")),
-        (f"sqlite3 {store} 'select * from channel_messages limit 5'", say("up.next.look")),
-        (f"recado verify --data {up['data']}", say("up.next.verify")),
+        (f"{program} chat{where}", "up.next.chat"),
+        (f"{program} tail -f{where}", "up.next.tail"),
+        (f"sqlite3 {_short(store)} 'select * from channel_messages'", "up.next.look"),
+        (f"{program} verify{data}", "up.next.verify"),
     ]
-    lines += [f"  {command:<28}  # {purpose}" for command, purpose in hints]
-    stop = (
-        say("up.next.down", command=f"recado down --data {up['data']}") if detached else say("up.next.stop")
+    column = min(60, max(len(command) for command, _ in hints))
+    stop = say("up.next.down", command=f"{program} down{data}") if detached else say("up.next.stop")
+    return "\n".join(
+        [
+            "",
+            say("up.running"),
+            *(f"  {name:<{width}}  {value}" for name, value in rows),
+            "",
+            say("up.next"),
+            *(f"  {command:<{column}}  # {say(purpose)}" for command, purpose in hints),
+            stop,
+            "",
+        ]
     )
-    return "\n".join([*lines, stop, ""])
+
+
+def program_name() -> str:
+    """How one calls this program from the present directory."""
+    called = sys.argv[0]
+    if os.path.basename(called) != "recado":
+        return "recado"
+    found = shutil.which("recado")
+    if found is not None and os.path.realpath(found) == os.path.realpath(called):
+        return "recado"
+    return _short(called)
+
+
+def _short(path: str) -> str:
+    """The path from here or from the root, whichever is shorter."""
+    return min(os.path.relpath(path), os.path.abspath(path), key=len)
