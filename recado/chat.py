@@ -1,0 +1,301 @@
+"""What a user can do on a cluster: writes, reads, subscriptions.  `recado.client` is the way in."""
+
+import contextlib
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from recado import values
+from recado.connection import Answer, Connection
+from recado.failures import NameRefused, NameTaken, NoAnswer, RefusedByServer, refused_here
+from recado.keepsake import Keepsakes
+from recado.protocol import names
+from recado.protocol.errors import Refused
+from recado.protocol.limits import HISTORY_MESSAGES_DEFAULT
+from recado.protocol.messages import Level
+from recado.subscriptions import Cursor, Subscription, Watching
+from recado.values import Key, Page, Receipt, Status, SyncPage
+
+QUORUM_MEMBERS = 3  # from this many members on, writes ask for a majority if not told otherwise
+
+
+class Chat:
+    """A user's hands on the cluster; made by `connect`.  Tasks may share it."""
+
+    def __init__(
+        self,
+        user: str | None,
+        connection: Connection,
+        watching: Watching,
+        keepsakes: Keepsakes,
+        level: Level | None,
+    ) -> None:
+        self._user = user
+        self._connection = connection
+        self._watching = watching
+        self._keepsakes = keepsakes
+        self._level = level
+        self._asked_members = False
+        self._login_id: bytes | None = None
+
+    @property
+    def user(self) -> str:
+        """Who speaks here, trimmed.  Raises `NameRefused` on a connection without a user."""
+        if self._user is None:
+            raise NameRefused("user_empty", "this connection has no user: connect(name, …)")
+        return self._user
+
+    @property
+    def clock(self) -> int:
+        """The Lamport clock: the stamp of the latest send or receive here."""
+        return self._connection.clock.value
+
+    @property
+    def members(self) -> int | None:
+        """How many servers the cluster has, as they say themselves; None before the first that says so."""
+        return self._connection.members
+
+    @property
+    def server(self) -> str | None:
+        """The address that is asked first, the one that answered last."""
+        return next(iter(self._connection.servers.addresses), None)
+
+    # Writes ------------------------------------------------------------------------------------
+
+    async def login(self, *, deadline_seconds: float | None = None) -> Receipt:
+        """Register `user`, or come back as the one who registered it, with the id kept in `data`.
+
+        Raises `NameTaken` if the name is somebody else's.
+
+            try:
+                await chat.login()
+            except NameTaken:
+                print("choose another name")
+        """
+        ident, known = self._identity()
+        if not known:
+            self._keepsakes.keep("login", self.user, {"id": ident.hex()})
+        try:
+            return await self._write(
+                "login", {"user": self.user}, id=ident, level=None, deadline_seconds=deadline_seconds
+            )
+        except NameTaken:
+            if not known:
+                self._login_id = None
+                self._keepsakes.forget("login", self.user)
+            raise
+
+    async def create_channel(
+        self,
+        name: str,
+        *,
+        level: str | None = None,
+        id: bytes | None = None,
+        deadline_seconds: float | None = None,
+    ) -> Receipt:
+        """Create a channel.  Raises `ChannelExists`, `NameRefused`.
+
+        with contextlib.suppress(ChannelExists):
+            await chat.create_channel("geral")
+        """
+        fields = {"channel": checked(names.channel_name, name)}
+        if self._user is not None:
+            fields["user"] = self._user
+        return await self._write("channel", fields, id=id, level=level, deadline_seconds=deadline_seconds)
+
+    async def publish(
+        self,
+        channel: str,
+        text: str,
+        *,
+        level: str | None = None,
+        id: bytes | None = None,
+        deadline_seconds: float | None = None,
+    ) -> Receipt:
+        """Say something on a channel.  Raises `ChannelMissing`, `TextRefused`, `Indeterminate`.
+
+        try:
+            receipt = await chat.publish("geral", "oi", level="quorum")
+        except Indeterminate as unsure:
+            receipt = await chat.publish("geral", "oi", level="quorum", id=unsure.id)
+        """
+        fields = {
+            "user": self.user,
+            "channel": checked(names.channel_name, channel),
+            "message": checked(names.text, text),
+        }
+        return await self._write("publish", fields, id=id, level=level, deadline_seconds=deadline_seconds)
+
+    async def message(
+        self,
+        dst: str,
+        text: str,
+        *,
+        level: str | None = None,
+        id: bytes | None = None,
+        deadline_seconds: float | None = None,
+    ) -> Receipt:
+        """Say something to one user.  Raises `UserMissing`, `TextRefused`, `Indeterminate`.
+
+        await chat.message("bob", "psst")
+        """
+        fields = {
+            "src": self.user,
+            "dst": checked(names.user_name, dst),
+            "message": checked(names.text, text),
+        }
+        return await self._write("message", fields, id=id, level=level, deadline_seconds=deadline_seconds)
+
+    # Reads -------------------------------------------------------------------------------------
+
+    async def users(self) -> list[str]:
+        """All registered users."""
+        return list(values.texts((await self._connection.read("users", {})).data.get("users")))
+
+    async def channels(self) -> list[str]:
+        """All channels."""
+        data = (await self._connection.read("channels", {})).data
+        return list(values.texts(data.get("channels", data.get("users"))))
+
+    async def history(
+        self,
+        channel: str,
+        *,
+        limit: int = HISTORY_MESSAGES_DEFAULT,
+        before: Key | None = None,
+        since: Mapping[str, int] | None = None,
+    ) -> Page:
+        """The last `limit` messages of a channel, those before a key, or those since a vector.
+
+        page = await chat.history("geral", limit=50)
+        older = await chat.history("geral", limit=50, before=page.earlier)
+        """
+        return await self._watching.page(
+            {"channel": checked(names.channel_name, channel)}, limit=limit, before=before, since=since
+        )
+
+    async def direct_messages(
+        self,
+        peer: str | None = None,
+        *,
+        limit: int = HISTORY_MESSAGES_DEFAULT,
+        before: Key | None = None,
+        since: Mapping[str, int] | None = None,
+    ) -> Page:
+        """This user's direct messages, sent and received, or only those exchanged with `peer`.
+
+        for message in await chat.direct_messages("bob"):
+            print(message.src, message.text)
+        """
+        whose = {"user": self.user}
+        if peer is not None:
+            whose["peer"] = checked(names.user_name, peer)
+        return await self._watching.page(whose, limit=limit, before=before, since=since)
+
+    async def status(self) -> Status:
+        """How the server that answers sees itself and the cluster."""
+        answer = await self._connection.read("status", {})
+        return values.status(answer.data, server=answer.address)
+
+    async def sync(self, *, last_sync: int | float | None = None) -> SyncPage:
+        """The contract's `sync` on demand: everything that arrived since `last_sync` (UNIX seconds).
+
+        page = await chat.sync()
+        while page.more:
+            page = await chat.sync(last_sync=page.next_sync)
+        """
+        answer = await self._connection.read("sync", {"last_sync": last_sync})
+        return values.sync_page(answer.data, server=answer.address)
+
+    def subscribe(
+        self,
+        *channels: str,
+        direct: bool = False,
+        backlog: int = 0,
+        since: Cursor | None = None,
+    ) -> AbstractAsyncContextManager[Subscription]:
+        """Messages of channels, and with `direct` this user's own, as an async iterator.
+
+        `backlog`: how many earlier messages of each to begin with.  `since`: the `cursor` of an earlier
+        subscription, to go on exactly there; it wins over `backlog`.  What was missed while a server or
+        broker was away comes from the history: nothing is lost and nothing comes twice.
+
+            async with chat.subscribe("geral", direct=True, backlog=20) as incoming:
+                async for message in incoming:
+                    print(message.channel or "(direct)", message.user, message.text)
+        """
+        targets = tuple(dict.fromkeys(checked(names.channel_name, name) for name in channels))
+        if direct:
+            self.user  # noqa: B018 (raises without one)
+        return self._watching.subscribe(targets, direct=direct, backlog=backlog, since=since)
+
+    # Within ------------------------------------------------------------------------------------
+
+    async def _write(
+        self,
+        service: str,
+        fields: Mapping[str, Any],
+        *,
+        id: bytes | None,
+        level: str | None,
+        deadline_seconds: float | None,
+    ) -> Receipt:
+        ident = self._mint() if id is None else _checked_id(id)
+        asked = Level(level) if level is not None else self._level or await self._usual_level()
+        answer = await self._connection.write(
+            service, {**fields, "id": ident, "level": str(asked)}, deadline_seconds=deadline_seconds
+        )
+        return self._receipt(answer, ident, asked)
+
+    def _receipt(self, answer: Answer, ident: bytes, asked: Level) -> Receipt:
+        return values.receipt(
+            answer.data,
+            id=ident,
+            server=answer.address,
+            asked_level=asked,
+            members=self._connection.members,
+        )
+
+    async def _usual_level(self) -> Level:
+        """Quorum if there are enough members for one to be lost.  Asks once if nobody has said so yet."""
+        connection = self._connection
+        if connection.members is None and not self._asked_members:
+            self._asked_members = True
+            with contextlib.suppress(NoAnswer, RefusedByServer):
+                await connection.read("status", {}, deadline_seconds=connection.patience.attempt_seconds)
+        known = max(connection.members or 0, len(connection.servers.addresses))
+        return Level.QUORUM if known >= QUORUM_MEMBERS else Level.LOCAL
+
+    def _identity(self) -> tuple[bytes, bool]:
+        """The id of this user's login, and whether it was used before."""
+        if self._login_id is not None:
+            return self._login_id, True
+        kept = self._keepsakes.recall("login", self.user) or {}
+        try:
+            self._login_id = names.identifier(bytes.fromhex(str(kept.get("id", ""))) or None)
+        except (ValueError, Refused):
+            self._login_id = None
+        if self._login_id is not None:
+            return self._login_id, True
+        self._login_id = self._mint()
+        return self._login_id, False
+
+    def _mint(self) -> bytes:
+        """Sixteen bytes that nobody else makes: six of time, ten random."""
+        return names.minted_id(self._connection.now_seconds() * 1000, secrets.token_bytes(10))
+
+
+def checked(check: Callable[[str], str], value: str) -> str:
+    """What `check` of `protocol.names` makes of a value, refused as the library refuses."""
+    try:
+        return check(value)
+    except Refused as refused:
+        raise refused_here(refused) from None
+
+
+def _checked_id(id: bytes) -> bytes:
+    try:
+        return names.identifier(id) or b""
+    except Refused as refused:
+        raise refused_here(refused) from None

@@ -1,0 +1,117 @@
+"""The library: ``from recado.client import connect``.  The same code under trio and asyncio.
+
+    async with connect("ana", servers=["tcp://127.0.0.1:5555"], brokers=["tcp://127.0.0.1:5558"]) as chat:
+        await chat.login()
+        await chat.create_channel("geral")
+        async with chat.subscribe("geral", direct=True) as incoming:
+            await chat.publish("geral", "oi")
+            async for message in incoming:
+                print(message.user, message.text)
+
+A request never hangs: a server that does not answer within 3 s is followed by the next one, with the
+same id, so that nothing appears twice; after 15 s a read raises `NoAnswer` and a write `Indeterminate`.
+What a server refuses raises a kind of `RefusedByServer`.  For tests without a network there is
+`recado.wire.memory.MemoryNetwork`: ``connect(…, network=MemoryNetwork().host("me"))``.
+"""
+
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from os import PathLike
+from pathlib import Path
+from random import Random, SystemRandom
+
+from recado.background import Background
+from recado.chat import Chat, checked
+from recado.connection import Connection, Patience
+from recado.failures import (
+    BadReply,
+    Busy,
+    ChannelExists,
+    ChannelMissing,
+    ChatError,
+    Closed,
+    Indeterminate,
+    NameRefused,
+    NameTaken,
+    NoAnswer,
+    RefusedByServer,
+    TextRefused,
+    UserMissing,
+)
+from recado.keepsake import Keepsakes
+from recado.protocol import names
+from recado.protocol.messages import Level
+from recado.servers import Servers
+from recado.subscriptions import Cursor, Subscription, Watching
+from recado.values import Key, Message, Page, Receipt, Status, SyncPage
+from recado.wire.ports import Network
+
+__all__ = [
+    "BadReply",
+    "Busy",
+    "ChannelExists",
+    "ChannelMissing",
+    "Chat",
+    "ChatError",
+    "Closed",
+    "Cursor",
+    "Indeterminate",
+    "Key",
+    "Message",
+    "NameRefused",
+    "NameTaken",
+    "NoAnswer",
+    "Page",
+    "Patience",
+    "Receipt",
+    "RefusedByServer",
+    "Status",
+    "Subscription",
+    "SyncPage",
+    "TextRefused",
+    "UserMissing",
+    "connect",
+]
+
+
+@asynccontextmanager
+async def connect(
+    user: str | None,
+    *,
+    servers: Iterable[str] = (),
+    brokers: Iterable[str] = (),
+    reference: str | None = None,
+    network: Network | None = None,
+    level: str | None = None,
+    data: str | PathLike[str] | None = None,
+    patience: Patience = Patience(),  # noqa: B008 (frozen)
+    random: Random | None = None,
+) -> AsyncIterator[Chat]:
+    """A connection to a Recado cluster, as an async context manager.
+
+    `user`: who speaks; None to read only.  `servers`: their addresses, in the order in which to ask;
+    without any, those that the `reference` lists.  `brokers`: the XPUB addresses to subscribe at;
+    without any, subscriptions poll the history.  `level`: how many durable copies a write waits for,
+    ``"local"``, ``"quorum"`` or ``"all"``; None means quorum with three members or more, else local.
+    `data`: a directory where the id of the login is kept, so that this user can log in again later;
+    without it only within this connection.
+
+    Nothing is sent before the first request.  Raises `NameRefused` if `user` can't be a name.
+    """
+    if isinstance(servers, str) or isinstance(brokers, str):
+        raise TypeError("servers and brokers are lists of addresses")
+    name = None if user is None else checked(names.user_name, user)
+    async with AsyncExitStack() as stack:
+        if network is None:
+            from recado.wire.zeromq import ZeroMQNetwork
+
+            network = await stack.enter_async_context(ZeroMQNetwork())
+        background = await stack.enter_async_context(Background())
+        source = random or SystemRandom()
+        pool = Servers(network, background, given=servers, reference=reference, random=source)
+        connection = Connection(pool, patience=patience, random=source, wall_clock=time.time)
+        watching = Watching(connection, network, brokers=tuple(dict.fromkeys(brokers)), user=name)
+        keepsakes = Keepsakes(None if data is None else Path(data))
+        stack.callback(connection.close)
+        yield Chat(name, connection, watching, keepsakes, None if level is None else Level(level))

@@ -1,0 +1,174 @@
+"""What a request may end in, besides success: one class for each thing that a caller can do about it.
+
+ChatError
+├── NoAnswer            nobody answered a read in time: ask again, nothing has changed
+│   └── BadReply        somebody answered, but nothing that can be read
+├── Indeterminate       a write is not confirmed: send it again with the same id
+├── Closed              the connection is closed
+└── RefusedByServer     answered, and not carried out: nothing was kept
+    ├── NameTaken  ChannelExists  ChannelMissing  UserMissing     another name, or create it
+    ├── NameRefused  TextRefused                                  another text
+    └── Busy                                                      later
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from recado.protocol.errors import Refused
+
+
+class ChatError(Exception):
+    """Everything that the library raises."""
+
+
+class Closed(ChatError):
+    """The connection was closed while, or before, the request was under way."""
+
+
+class NoAnswer(ChatError):
+    """Nobody answered a read within its time.
+
+    `service` as asked, `seconds` waited, `tried`: (server, what happened) of every attempt in order.
+    """
+
+    def __init__(self, service: str, *, seconds: float, tried: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(f"{service}: no answer within {seconds:g} s ({_told(tried)})")
+        self.service = service
+        self.seconds = seconds
+        self.tried = tried
+
+
+class BadReply(NoAnswer):
+    """Nobody answered a read within its time with something that can be read; see `tried`."""
+
+
+class Indeterminate(ChatError):
+    """A write was not confirmed within its time: it may or may not be kept, or have too few copies.
+
+    Sending it again with the same `id` does no harm: it appears once.  `acks`: the durable copies
+    that a server told of (0: nobody did), `of` how many members.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        id: bytes,
+        seconds: float,
+        tried: tuple[tuple[str, str], ...],
+        acks: int = 0,
+        of: int | None = None,
+    ) -> None:
+        super().__init__(
+            f"{service}: not confirmed within {seconds:g} s ({_told(tried)}); it may have been kept"
+        )
+        self.service = service
+        self.id = id
+        self.seconds = seconds
+        self.tried = tried
+        self.acks = acks
+        self.of = of
+
+
+class RefusedByServer(ChatError):
+    """The request was not carried out and nothing was kept.
+
+    `code` is stable and for programs (empty if the server gave none that is known), `text` is for
+    people, `server` who refused (empty: this library did, before anything was sent).  `certain` is False
+    if another server had been asked before without an answer: that one may have kept it.
+    """
+
+    certain = True
+
+    def __init__(self, code: str, text: str, *, server: str = "") -> None:
+        super().__init__(text or code)
+        self.code = code
+        self.text = text
+        self.server = server
+
+
+class NameTaken(RefusedByServer):
+    """A login under a name that somebody else has registered."""
+
+
+class ChannelExists(RefusedByServer):
+    """A channel of this name exists already."""
+
+
+class ChannelMissing(RefusedByServer):
+    """There is no such channel; `create_channel` makes it."""
+
+
+class UserMissing(RefusedByServer):
+    """There is no such user."""
+
+
+class NameRefused(RefusedByServer):
+    """A name that can't be one: empty, too long, reserved, or with control characters."""
+
+
+class TextRefused(RefusedByServer):
+    """A message text that can't be one: empty or too long."""
+
+
+class Busy(RefusedByServer):
+    """Every server asked was too busy until the time was up.  `retry_after` in seconds."""
+
+    def __init__(self, code: str, text: str, *, server: str = "", retry_after: float = 1.0) -> None:
+        super().__init__(code, text, server=server)
+        self.retry_after = retry_after
+
+
+# The contract's texts, for servers that send no codes.
+_CODES_OF_TEXTS: Mapping[str, str] = {
+    "Nome de usuário não pode ser vazio": "user_empty",
+    "Usuário já existe": "user_taken",
+    "Nome do canal não pode ser vazio": "channel_empty",
+    "Canal já existe": "channel_taken",
+    "Canal não existe": "channel_missing",
+    "Mensagem não pode ser vazia": "text_empty",
+    "Usuário de destino não existe": "user_missing",
+}
+_KINDS: Mapping[str, type[RefusedByServer]] = {
+    "user_taken": NameTaken,
+    "channel_taken": ChannelExists,
+    "channel_missing": ChannelMissing,
+    "user_missing": UserMissing,
+    "user_empty": NameRefused,
+    "channel_empty": NameRefused,
+    "name_too_long": NameRefused,
+    "name_invalid": NameRefused,
+    "name_reserved": NameRefused,
+    "text_empty": TextRefused,
+    "text_too_long": TextRefused,
+    "busy": Busy,
+}
+
+
+def refusal(data: Mapping[str, Any], *, server: str) -> RefusedByServer:
+    """The typed error for the data of an `erro` reply, whoever wrote the server."""
+    given = data.get("description") or data.get("message") or ""
+    text = given if isinstance(given, str) else repr(given)
+    code = data.get("code")
+    if not isinstance(code, str):
+        code = _CODES_OF_TEXTS.get(text.strip(), "")
+    kind = _KINDS.get(code, RefusedByServer)
+    if kind is Busy:
+        return Busy(code, text, server=server, retry_after=seconds_of(data.get("retry_after"), default=1.0))
+    return kind(code, text, server=server)
+
+
+def refused_here(refused: Refused) -> RefusedByServer:
+    """The same for what the library refuses itself, before anything is sent."""
+    return _KINDS.get(refused.code, RefusedByServer)(refused.code, refused.text)
+
+
+def seconds_of(value: Any, *, default: float) -> float:
+    """A span of seconds from the wire: finite and not negative, or the default."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        return default
+    return float(value)
+
+
+def _told(tried: tuple[tuple[str, str], ...]) -> str:
+    return "; ".join(f"{server}: {what}" for server, what in tried[-4:]) or "no server known"

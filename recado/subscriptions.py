@@ -1,0 +1,205 @@
+"""Subscriptions: what the broker publishes, made gap-free by the history, as an async iterator.
+
+One SUB end for all targets of a subscription, one `Follower` for each.  While the reader lags by
+`SUBSCRIPTION_BUFFER_MESSAGES`, nothing more is received or fetched; what the broker then drops is found
+missing and fetched when there is room again.  So a slow reader costs bounded memory and loses nothing.
+"""
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import anyio
+
+from recado import values
+from recado.background import Background
+from recado.connection import Connection
+from recado.failures import BadReply, Closed, refused_here
+from recado.follower import Follower, Queue, Target
+from recado.protocol import codec, names
+from recado.protocol.errors import Malformed, Refused
+from recado.protocol.limits import SUBSCRIPTIONS_PER_CLIENT_MAX
+from recado.protocol.publications import BEACON_TOPIC
+from recado.values import Key, Message, Page, Unreadable
+from recado.wire.ports import Network, Subscriber, WireError
+
+Cursor = Mapping[str, Mapping[str, int]]  # JSON-ready: ``#channel`` or ``@user id`` → origin → seq
+
+
+class Subscription:
+    """An async iterator of `Message`, from one task.  Made by `Chat.subscribe`.
+
+    Of each origin messages come in order; one whose server was cut off may come `late`.  The iterator
+    ends when the connection is closed.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        subscriber: Subscriber,
+        background: Background,
+        *,
+        quiet_seconds: float,
+        polling: bool,
+    ) -> None:
+        self._connection = connection
+        self._subscriber = subscriber
+        self._background = background
+        self._quiet_seconds = quiet_seconds
+        self._polling = polling
+        self._queue = Queue()
+        self._followers: dict[Target, Follower] = {}
+        subscriber.subscribe(BEACON_TOPIC)
+        background.start(self._until_closed, self._receive)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        while True:
+            item = await self._queue.item()
+            if item is None:
+                raise StopAsyncIteration
+            item.follower.read(item)
+            if item.message is not None and item.follower.following:
+                return item.message
+
+    @property
+    def cursor(self) -> Cursor:
+        """How far was read: keep it (it is JSON-ready) and give it as `since` to go on exactly there."""
+        return {
+            target.key: dict(follower.cursor)
+            for target, follower in self._followers.items()
+            if follower.cursor is not None
+        }
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels followed now."""
+        return tuple(target.channel for target in self._followers if target.channel is not None)
+
+    async def join(self, channel: str, *, backlog: int = 0, since: Cursor | None = None) -> None:
+        """Follow one more channel; one that is followed already is left as it is.
+
+        Returns when its history was looked at, at the latest after the time for one attempt.
+        Raises `NameRefused`.
+        """
+        try:
+            name = names.channel_name(channel)
+        except Refused as refused:
+            raise refused_here(refused) from None
+        await self.follow([Target(name, None)], backlog=backlog, since=since)
+
+    def leave(self, channel: str) -> None:
+        """Follow a channel no longer; what of it is waiting to be read is dropped."""
+        target = Target(channel.strip(), None)
+        follower = self._followers.pop(target, None)
+        if follower is not None:
+            follower.stop()
+            if target.topic not in {other.topic for other in self._followers}:
+                self._subscriber.unsubscribe(target.topic)
+
+    async def follow(self, targets: list[Target], *, backlog: int, since: Cursor | None) -> None:
+        """Follow what is not followed yet, and wait for the first look at its history."""
+        fresh = [target for target in targets if target not in self._followers]
+        if len(self._followers) + len(fresh) > SUBSCRIPTIONS_PER_CLIENT_MAX:
+            raise ValueError(f"at most {SUBSCRIPTIONS_PER_CLIENT_MAX} targets in one subscription")
+        for target in fresh:
+            self._subscriber.subscribe(target.topic)
+            follower = self._followers[target] = self._follower(target, backlog=backlog, since=since)
+            self._background.start(self._until_closed, follower.run)
+        with anyio.move_on_after(self._connection.patience.attempt_seconds):
+            for target in fresh:
+                if target in self._followers:
+                    await self._followers[target].tried.wait()
+
+    def _follower(self, target: Target, *, backlog: int, since: Cursor | None) -> Follower:
+        resumed = (since or {}).get(target.key)
+        return Follower(
+            target,
+            self._connection,
+            self._queue,
+            since=None if resumed is None else values.vector(dict(resumed)),
+            backlog=max(0, backlog),
+            quiet_seconds=self._quiet_seconds,
+            polling=self._polling,
+        )
+
+    async def _receive(self) -> None:
+        while True:
+            await self._queue.room()
+            batch = await self._subscriber.receive_batch()
+            followers = list(self._followers.values())
+            for follower in followers:
+                follower.heard()
+            for topic, frame in batch:
+                try:
+                    body = codec.decode_publication(frame)
+                except Malformed:
+                    continue  # anybody can publish in open mode
+                for follower in followers:
+                    if topic == BEACON_TOPIC:
+                        follower.beacon(body)
+                    elif topic == follower.target.topic:
+                        follower.published(body)
+
+    async def _until_closed(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await task()
+        except (Closed, WireError):
+            self._queue.close()
+
+
+class Watching:
+    """History pages and subscriptions of one connection."""
+
+    def __init__(
+        self, connection: Connection, network: Network, *, brokers: tuple[str, ...], user: str | None
+    ) -> None:
+        self._connection = connection
+        self._network = network
+        self._brokers = brokers
+        self._user = user
+
+    async def page(
+        self,
+        whose: Mapping[str, str],
+        *,
+        limit: int,
+        before: Key | None,
+        since: Mapping[str, int] | None,
+    ) -> Page:
+        """One page of history.  Raises what reads raise."""
+        fields: dict[str, Any] = {**whose, "limit": limit}
+        if before is not None:
+            fields["before"] = list(before)
+        if since is not None:
+            fields["since"] = dict(since)
+        answer = await self._connection.read("history", fields)
+        try:
+            return values.page(answer.data, server=answer.address)
+        except Unreadable as error:
+            tried = ((answer.address, f"unreadable reply: {error}"),)
+            raise BadReply("history", seconds=0.0, tried=tried) from None
+
+    @asynccontextmanager
+    async def subscribe(
+        self, channels: tuple[str, ...], *, direct: bool, backlog: int, since: Cursor | None
+    ) -> AsyncIterator[Subscription]:
+        """A subscription to all of these, each begun when the block is entered."""
+        patience = self._connection.patience
+        polling = not self._brokers
+        quiet_seconds = patience.poll_seconds if polling else patience.silence_seconds
+        targets = [Target(name, None) for name in channels]
+        if direct:
+            targets.append(Target(None, self._user))
+        async with self._network.subscriber(self._brokers) as subscriber, Background() as background:
+            subscription = Subscription(
+                self._connection,
+                subscriber,
+                background,
+                quiet_seconds=quiet_seconds,
+                polling=polling,
+            )
+            await subscription.follow(targets, backlog=backlog, since=since)
+            yield subscription

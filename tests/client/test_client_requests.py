@@ -1,0 +1,299 @@
+"""Requests of the library against fake servers, in virtual time, under trio and asyncio."""
+
+import anyio
+import pytest
+from both_loops import on_both_loops
+from fake_cluster import REFERENCE, Cluster, fake_cluster, reference_for
+
+from recado.client import (
+    BadReply,
+    Busy,
+    ChannelExists,
+    ChannelMissing,
+    Indeterminate,
+    NameRefused,
+    NameTaken,
+    NoAnswer,
+    RefusedByServer,
+    TextRefused,
+    UserMissing,
+    connect,
+)
+from recado.wire.memory import MemoryNetwork
+
+
+def asked(cluster: Cluster, service: str) -> list[tuple[str, object, int]]:
+    """(server, id, clock) of every request for `service`, over all servers."""
+    return [
+        (server.name, getattr(request.data, "id", None), request.clock)
+        for server in cluster.servers
+        for request in server.asked
+        if request.service == service
+    ]
+
+
+@on_both_loops
+async def test_one_screen_of_surface() -> None:
+    """Login, lists, channel, publish, direct message, history, status and sync give their values."""
+    async with fake_cluster() as cluster, connect("ana", **cluster.reaching()) as chat:
+        receipt = await chat.login()
+        assert (receipt.acks, receipt.of, receipt.server) == (2, 3, "server-1")
+        await chat.create_channel("geral")
+        said = await chat.publish("geral", "oi", level="all")
+        assert said.level == "all"
+        assert said.key is not None
+        assert said.key.origin == cluster.servers[0].origin
+        await chat.message("ana", "psst")
+        assert await chat.users() == ["ana"]
+        assert await chat.channels() == ["geral"]
+        page = await chat.history("geral")
+        assert [(m.user, m.text, m.channel, m.key) for m in page] == [("ana", "oi", "geral", said.key)]
+        direct = await chat.direct_messages("ana")
+        assert [(m.src, m.dst, m.text, m.direct) for m in direct] == [("ana", "ana", "psst", True)]
+        assert (await chat.status()).coordinator == "server-3"
+        assert (await chat.sync()).logins[0]["username"] == "ana"
+
+
+@on_both_loops
+async def test_a_lost_reply_is_asked_of_the_next_server_with_the_same_id() -> None:
+    """A write whose reply is lost goes to the next server after 3 s, once more under its id, kept once."""
+    async with fake_cluster() as cluster, connect("ana", **cluster.reaching(level="local")) as chat:
+        await chat.create_channel("geral")
+        cluster.servers[0].lost_replies = 1
+        began = anyio.current_time()
+        receipt = await chat.publish("geral", "oi")
+        assert 3 <= anyio.current_time() - began < 3.5
+        attempts = asked(cluster, "publish")
+        assert [server for server, _, _ in attempts] == ["server-1", "server-2"]
+        assert {ident for _, ident, _ in attempts} == {receipt.id}
+        assert len(cluster.shared.messages) == 1
+        assert chat.server == cluster.servers[1].address  # the one that answers is asked first from now on
+
+
+@on_both_loops
+async def test_silence_everywhere_ends_in_an_honest_error() -> None:
+    """After 15 s without any answer a read is `NoAnswer` and a write `Indeterminate` with its id."""
+    async with fake_cluster() as cluster, connect("ana", **cluster.reaching(level="local")) as chat:
+        for server in cluster.servers:
+            server.mute = True
+        began = anyio.current_time()
+        with pytest.raises(NoAnswer) as no_answer:
+            await chat.users()
+        assert anyio.current_time() - began == pytest.approx(15)
+        assert {where for where, _ in no_answer.value.tried} == set(cluster.addresses)
+        with pytest.raises(Indeterminate) as unsure:
+            await chat.publish("geral", "oi")
+        assert {ident for _, ident, _ in asked(cluster, "publish")} == {unsure.value.id}
+
+
+@on_both_loops
+async def test_an_indeterminate_write_sent_again_appears_once() -> None:
+    """Repeating a write with the id of `Indeterminate` gives a receipt and keeps one message."""
+    async with fake_cluster(1) as cluster, connect("ana", **cluster.reaching()) as chat:
+        await chat.create_channel("geral")
+        cluster.servers[0].lost_replies = 99
+        with pytest.raises(Indeterminate) as unsure:
+            await chat.publish("geral", "oi", deadline_seconds=4)
+        cluster.servers[0].lost_replies = 0
+        receipt = await chat.publish("geral", "oi", id=unsure.value.id)
+        assert receipt.id == unsure.value.id
+        assert len(cluster.shared.messages) == 1
+
+
+class SlowFirst:
+    """Replies of server-1 take 4 s: longer than an attempt."""
+
+    def delays(self, source: str, destination: str, kind: str, size: int) -> list[float]:
+        return [4.0] if source == "server-1" and kind == "reply" else [0.0]
+
+
+@on_both_loops
+async def test_a_late_reply_is_not_taken_for_a_later_request() -> None:
+    """A reply that comes after its attempt was given up answers nothing, not even the next request."""
+    network = MemoryNetwork(SlowFirst())
+    async with (
+        fake_cluster(1, network=network) as cluster,
+        connect(None, **cluster.reaching()) as chat,
+    ):
+        cluster.shared.users["bob"] = b"x"
+        with pytest.raises(NoAnswer):
+            await chat.channels()  # every reply comes a second after its attempt ended
+        cluster.servers[0].name = "server-1"
+        assert len(cluster.servers[0].asked) == 5
+
+
+@on_both_loops
+async def test_unreadable_replies_are_not_answers() -> None:
+    """Garbage from one server sends the request to the next; garbage from all is `BadReply`."""
+    async with fake_cluster() as cluster, connect(None, **cluster.reaching()) as chat:
+        cluster.servers[0].garbage = True
+        assert await chat.users() == []
+        for server in cluster.servers:
+            server.garbage = True
+        with pytest.raises(BadReply, match="unreadable"):
+            await chat.users()
+
+
+@on_both_loops
+async def test_refusals_are_typed_by_what_one_can_do() -> None:
+    """Each refusal of a server arrives as its class, from codes and from the plain contract's texts."""
+    async with fake_cluster() as cluster, connect("ana", **cluster.reaching(level="local")) as chat:
+        cluster.shared.users["ana"] = b"somebody else's"
+        cluster.shared.channels["geral"] = b"x"
+        for plain in (False, True):
+            cluster.servers[0].plain = plain
+            with pytest.raises(NameTaken, match="Usuário já existe"):
+                await chat.login()
+            with pytest.raises(ChannelExists):
+                await chat.create_channel("geral")
+            with pytest.raises(ChannelMissing):
+                await chat.publish("nada", "oi")
+            with pytest.raises(UserMissing):
+                await chat.message("ninguém", "oi")
+        assert len(cluster.servers[1].asked) == 0
+
+
+@on_both_loops
+async def test_what_cannot_be_said_is_refused_before_it_is_sent() -> None:
+    """Empty and over-long names and texts raise at once and reach no server."""
+    async with fake_cluster(1) as cluster, connect("ana", **cluster.reaching(level="local")) as chat:
+        with pytest.raises(TextRefused):
+            await chat.publish("geral", "  ")
+        with pytest.raises(TextRefused):
+            await chat.message("bob", "x" * 20_000)
+        with pytest.raises(NameRefused):
+            await chat.create_channel("servers")
+        with pytest.raises(NameRefused):
+            await connect("\n", **cluster.reaching()).__aenter__()
+        assert cluster.servers[0].asked == []
+    async with fake_cluster(1) as cluster, connect(None, **cluster.reaching(level="local")) as chat:
+        with pytest.raises(NameRefused):
+            await chat.publish("geral", "oi")
+
+
+@on_both_loops
+async def test_busy_servers_are_asked_later() -> None:
+    """`busy` waits for the time named and tries on; a write that only met busy servers was not kept."""
+    async with fake_cluster(1) as cluster, connect("ana", **cluster.reaching(level="local")) as chat:
+        cluster.servers[0].refuse = {"status": "erro", "code": "busy", "retry_after": 2.0, "message": "cheio"}
+        with pytest.raises(Busy) as busy:
+            await chat.create_channel("geral")
+        assert busy.value.retry_after == 2.0
+        assert 5 <= len(cluster.servers[0].asked) <= 9
+
+
+@on_both_loops
+async def test_a_server_that_cannot_confirm_is_not_believed() -> None:
+    """`indeterminate` from one server sends the write on; from all, the error tells the copies known."""
+    async with fake_cluster() as cluster, connect("ana", **cluster.reaching(level="quorum")) as chat:
+        unsure = {"status": "erro", "code": "indeterminate", "indeterminate": True, "acks": 1, "of": 3}
+        cluster.servers[0].refuse = unsure
+        assert (await chat.create_channel("geral")).acks == 2
+        for server in cluster.servers:
+            server.refuse = unsure
+        with pytest.raises(Indeterminate) as error:
+            await chat.publish("geral", "oi")
+        assert (error.value.acks, error.value.of) == (1, 3)
+
+
+@on_both_loops
+async def test_the_level_follows_the_number_of_members() -> None:
+    """Without a level a write asks quorum when the servers say three members or more, else local."""
+    for count, level in ((1, "local"), (2, "local"), (3, "quorum"), (5, "quorum")):
+        async with fake_cluster(1) as cluster, connect("ana", **cluster.reaching()) as chat:
+            cluster.shared.of = count
+            assert (await chat.login()).level == level
+            assert chat.members == count
+
+
+@on_both_loops
+async def test_lamport_stamps_rise_and_merge() -> None:
+    """Every request carries a stamp above all before it, and replies pull the clock up."""
+    async with fake_cluster() as cluster, connect("ana", **cluster.reaching()) as chat:
+        await chat.users()
+        cluster.shared.clock = 500
+        await chat.users()
+        assert chat.clock > 500
+        before = chat.clock
+        await chat.users()
+        stamps = [request.clock for request in cluster.servers[0].asked]
+        assert stamps == sorted(set(stamps))
+        assert stamps[-1] == before + 1
+
+
+@on_both_loops
+async def test_plain_servers_are_good_enough() -> None:
+    """Servers of other projects, without our fields, give receipts that invent nothing."""
+    async with fake_cluster(1) as cluster, connect("ana", **cluster.reaching()) as chat:
+        cluster.servers[0].plain = True
+        receipt = await chat.login()
+        assert (receipt.key, receipt.acks, receipt.of, receipt.level) == (None, 1, None, "local")
+        with pytest.raises(RefusedByServer):
+            await chat.history("geral")
+
+
+@on_both_loops
+async def test_servers_are_found_at_the_reference() -> None:
+    """Without server addresses those that the reference lists are asked, and a dead one is passed over."""
+    async with fake_cluster() as cluster, anyio.create_task_group() as group:
+        group.start_soon(reference_for, cluster, ["tcp://nowhere:1", cluster.addresses[1]])
+        await anyio.sleep(0.01)
+        async with connect("ana", **cluster.reaching(servers=(), reference=REFERENCE)) as chat:
+            assert await chat.users() == []
+            assert chat.server == cluster.addresses[1]
+        group.cancel_scope.cancel()
+
+
+@on_both_loops
+async def test_a_dead_reference_is_named_in_the_error() -> None:
+    """With nobody at the reference's address a request ends in `NoAnswer` that says so."""
+    async with (
+        fake_cluster(0) as cluster,
+        connect(None, **cluster.reaching(servers=(), reference=REFERENCE)) as chat,
+    ):
+        with pytest.raises(NoAnswer, match="reference: no answer"):
+            await chat.users()
+
+
+@on_both_loops
+async def test_cancelled_requests_leave_the_connection_usable() -> None:
+    """Cancelling a request at any moment, also the very first, harms no other request."""
+    network = MemoryNetwork(Slow())
+    async with (
+        fake_cluster(network=network) as cluster,
+        connect("ana", **cluster.reaching()) as chat,
+    ):
+        for moment in range(12):
+            with anyio.move_on_after(moment * 0.02):
+                await chat.create_channel(f"canal-{moment}")
+        assert "canal-11" in await chat.channels()
+
+
+class Slow:
+    """Everything takes 50 ms on its way."""
+
+    def delays(self, source: str, destination: str, kind: str, size: int) -> list[float]:
+        return [0.05]
+
+
+@on_both_loops
+async def test_errors_leave_the_block_bare() -> None:
+    """An exception of the body of `connect` leaves it as itself, not in a group."""
+    async with fake_cluster() as cluster:
+        with pytest.raises(ChannelMissing):
+            async with connect("ana", **cluster.reaching()) as chat:
+                await chat.publish("nada", "oi")
+        with pytest.raises(KeyError):
+            async with connect("ana", **cluster.reaching()):
+                raise KeyError("mine")
+
+
+@on_both_loops
+async def test_many_tasks_share_a_connection() -> None:
+    """Fifty tasks publish at once through one connection and all messages are kept."""
+    async with fake_cluster() as cluster, connect("ana", **cluster.reaching()) as chat:
+        await chat.create_channel("geral")
+        async with anyio.create_task_group() as group:
+            for number in range(50):
+                group.start_soon(chat.publish, "geral", f"{number}")
+        assert {m["message"] for m in cluster.shared.messages} == {str(n) for n in range(50)}
