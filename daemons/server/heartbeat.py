@@ -36,7 +36,7 @@ class Heartbeat:
 
     async def _register(self) -> None:
         node = self._node
-        reply = await self._ask("rank", rank_hint=node.config.server.rank or node.rank)
+        reply = await self._ask("rank")
         rank = reply.get("rank")
         node.log.info("rank assigned", rank=rank)
         if rank != node.rank:
@@ -51,6 +51,13 @@ class Heartbeat:
             node,
             self._reference,
             service,
-            {"user": node.name, "address": address, "coordinator": node.coordinator, **fields},
+            {
+                "user": node.name,
+                "address": address,
+                # With each heartbeat: a reference that lost its file gives the old rank back.
+                "rank_hint": node.config.server.rank or node.rank,
+                "coordinator": node.coordinator,
+                **fields,
+            },
             deadline_seconds=node.config.timings.peer_deadline_seconds,
         )

@@ -9,6 +9,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from recado.protocol.election import (
@@ -80,7 +81,8 @@ class Node:
     def arm(self) -> None:
         self.tick_number += 1
         wait = max(0.0, (self.machine.deadline - self.now()) / self.rate)
-        self.storm.after(wait + 1e-6, self.tick, self.life, self.tick_number)
+        if wait != inf:
+            self.storm.after(wait + 1e-6, self.tick, self.life, self.tick_number)
 
     def tick(self, life: int, number: int) -> None:
         if not self.up or life != self.life or number != self.tick_number:

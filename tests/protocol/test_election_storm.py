@@ -78,6 +78,40 @@ def test_a_killed_coordinator_is_replaced_within_twelve_seconds() -> None:
         assert {node.machine.coordinator.name for node in left if node.machine.coordinator} == {heir.name}
 
 
+def test_a_coordinator_that_resigns_is_replaced_within_three_seconds() -> None:
+    """A graceful stop tells everybody: the heir leads within 3 s, in one change."""
+    for seed in range(60):
+        storm = calm(seed)
+        top = storm.nodes[storm.top.name]
+        before = len(storm.changes)
+        top.carry_out(top.machine.resign())
+        top.crash()
+        storm.run(storm.time + 3)
+        heir = max(member for member in storm.members if member != storm.top)
+        assert [name for _, name in storm.changes[before:]] == [heir.name]
+
+
+def test_a_resigned_member_neither_stands_nor_objects() -> None:
+    """After `resign` a member that goes on answering lets the heir win, and never stands itself."""
+    storm = calm(7)
+    top = storm.nodes[storm.top.name]
+    top.carry_out(top.machine.resign())
+    top.arm()
+    storm.run(storm.time + 20)
+    assert storm.changes[-1][1] != storm.top.name
+    assert not top.machine.leading
+
+
+def test_a_fast_start_has_its_coordinator_within_four_seconds() -> None:
+    """A cluster that starts for the first time has the highest as coordinator, known to all, in 4 s."""
+    for seed in range(60):
+        storm = Storm(seed)
+        storm.chaos_seconds, storm.fast_start = 0.0, True
+        storm.start_all()
+        storm.run(4)
+        storm.judge_healed()
+
+
 def test_the_old_highest_takes_over_again() -> None:
     """The highest returns: it takes over after listening and hold-down, once, and everybody agrees."""
     for seed in range(60):
