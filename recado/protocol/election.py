@@ -247,7 +247,7 @@ class Bully:
         campaign, self._campaign = self._campaign, None
         epoch = campaign.epoch if campaign is not None else self.coordinator
         gives_up = (campaign is not None or self.leading) and epoch is not None
-        self._next_try = self._hold_until = inf
+        self._listen_until = self._hold_until = inf
         effects = self._office.vacate() if self.leading else []
         if gives_up and epoch is not None and self._others:
             effects.append(self._ask("release", Release(epoch=epoch)))
