@@ -149,13 +149,14 @@ class Chat:
 
     # Reads -------------------------------------------------------------------------------------
 
-    async def users(self) -> list[str]:
+    async def users(self, *, deadline_seconds: float | None = None) -> list[str]:
         """All registered users."""
-        return list(values.texts((await self._connection.read("users", {})).data.get("users")))
+        answer = await self._connection.read("users", {}, deadline_seconds=deadline_seconds)
+        return list(values.texts(answer.data.get("users")))
 
-    async def channels(self) -> list[str]:
+    async def channels(self, *, deadline_seconds: float | None = None) -> list[str]:
         """All channels."""
-        data = (await self._connection.read("channels", {})).data
+        data = (await self._connection.read("channels", {}, deadline_seconds=deadline_seconds)).data
         return list(values.texts(data.get("channels", data.get("users"))))
 
     async def history(
@@ -193,9 +194,9 @@ class Chat:
             whose["peer"] = checked(names.user_name, peer)
         return await self._watching.page(whose, limit=limit, before=before, since=since)
 
-    async def status(self) -> Status:
+    async def status(self, *, deadline_seconds: float | None = None) -> Status:
         """How the server that answers sees itself and the cluster."""
-        answer = await self._connection.read("status", {})
+        answer = await self._connection.read("status", {}, deadline_seconds=deadline_seconds)
         return values.status(answer.data, server=answer.address)
 
     async def sync(self, *, last_sync: int | float | None = None) -> SyncPage:

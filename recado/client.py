@@ -104,9 +104,10 @@ async def connect(
     name = None if user is None else checked(names.user_name, user)
     async with AsyncExitStack() as stack:
         if network is None:
-            from recado.wire.zeromq import ZeroMQNetwork
+            from recado.wire.zeromq import WireOptions, ZeroMQNetwork
 
-            network = await stack.enter_async_context(ZeroMQNetwork())
+            # Nothing to linger for: whoever asked has his answer, or has been told that there is none.
+            network = await stack.enter_async_context(ZeroMQNetwork(WireOptions(linger_seconds=0.0)))
         background = await stack.enter_async_context(Background())
         source = random or SystemRandom()
         pool = Servers(network, background, given=servers, reference=reference, random=source)

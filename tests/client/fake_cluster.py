@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
 
 from recado.protocol import codec
 from recado.protocol.errors import Malformed
 from recado.protocol.messages import Asked, CreateChannel, History, Login, Message, Publish
 from recado.wire.memory import MemoryNetwork
-from recado.wire.ports import Incoming, Outgoing, Publication, Publisher
+from recado.wire.ports import Incoming, Network, Outgoing, Publication, Publisher
 
 XSUB, XPUB = "tcp://broker:5557", "tcp://broker:5558"
 REFERENCE = "tcp://reference:5559"
@@ -55,10 +57,21 @@ class FakeServer:
         self._last: dict[str, int] = {}  # target → seq of its last message
 
     async def serve(self, network: MemoryNetwork) -> None:
-        """Until cancelled."""
-        host = network.host(self.name)
-        async with host.listener(self.address) as listener, host.publisher([XSUB]) as publisher:
+        """On a memory network, until cancelled."""
+        await self.serve_at(network.host(self.name), self.address, XSUB)
+
+    async def serve_at(
+        self,
+        network: Network,
+        address: str,
+        xsub: str,
+        *,
+        task_status: TaskStatus[str] = TASK_STATUS_IGNORED,
+    ) -> None:
+        """On any network, until cancelled; started with the address where it listens."""
+        async with network.listener(address) as listener, network.publisher([xsub]) as publisher:
             self.publisher = publisher
+            task_status.started(listener.address)
             while True:
                 for incoming in await listener.receive_batch():
                     reply = self._answer(incoming)
