@@ -20,11 +20,11 @@ import itertools
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from recado.wire.memory_ends import End, MemoryAsker, MemoryListener
 from recado.wire.memory_pubsub import MemoryForwarder, MemoryPublisher, MemorySubscriber
-from recado.wire.ports import WireError
+from recado.wire.ports import Network, WireError
 
 TrafficKind = Literal["request", "reply", "publication", "subscription"]
 DEFAULT_HOST: Final = "local"
@@ -165,3 +165,8 @@ class MemoryHost:
         """Bind both and forward until left; gives the two bound addresses."""
         with MemoryForwarder(self.network, self.name, xsub=xsub, xpub=xpub) as end:
             yield end.addresses
+
+
+if TYPE_CHECKING:
+    _conforms: type[Network] = MemoryNetwork
+    _host_conforms: type[Network] = MemoryHost

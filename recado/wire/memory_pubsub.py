@@ -49,7 +49,7 @@ class MemorySubscriber(End):
 
     def __init__(self, network: "MemoryNetwork", host: str, addresses: Iterable[str]) -> None:
         super().__init__(network, host)
-        self.addresses = frozenset(addresses)
+        self.addresses = tuple(dict.fromkeys(addresses))
         self.topics: dict[bytes, None] = {}  # a set that keeps its order
         self._mailbox: Mailbox[_Forwarded] = Mailbox(PUBLICATIONS_QUEUED_MAX)
         network.subscribers.append(self)
@@ -59,21 +59,20 @@ class MemorySubscriber(End):
         if self.muted() or topic in self.topics:
             return
         self.topics[topic] = None
-        for end in self.network.listening.copy().values():
-            if isinstance(end, MemoryForwarder) and end.serves(self):
-                end.attach(self, topic, at=anyio.current_time())
+        for forwarder in self._forwarders():
+            forwarder.attach(self, topic, at=anyio.current_time())
 
     def unsubscribe(self, topic: bytes) -> None:
         """Stop receiving `topic`, what has already arrived included; not subscribed is harmless."""
         if self.muted() or topic not in self.topics:
             return
         del self.topics[topic]
-        self._detach(topic)
+        for forwarder in self._forwarders():
+            forwarder.detach(self, topic)
 
-    def _detach(self, topic: bytes) -> None:
-        for end in self.network.listening.values():
-            if isinstance(end, MemoryForwarder):
-                end.detach(self, topic)
+    def _forwarders(self) -> list["MemoryForwarder"]:
+        ends = (self.network.listening.get(address) for address in self.addresses)
+        return [end for end in ends if isinstance(end, MemoryForwarder) and end.serves(self)]
 
     def deliver(self, forwarded: _Forwarded, *, when: float) -> None:
         """A publication is on its way to here."""
@@ -92,8 +91,9 @@ class MemorySubscriber(End):
 
     def _leave(self, *, crashed: bool) -> None:
         self.network.subscribers.remove(self)
-        for topic in self.topics:
-            self._detach(topic)
+        for forwarder in self._forwarders():
+            for topic in self.topics:
+                forwarder.detach(self, topic)
         self._mailbox.shut(crashed=crashed)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -11,7 +11,7 @@ import zmq
 from recado.protocol.limits import RELEASED_ADDRESSES_MAX
 from recado.wire.dealer import Dealer
 from recado.wire.frames import RawSocket
-from recado.wire.ports import WireError
+from recado.wire.ports import Network, WireError
 from recado.wire.pubsub import Forwarder, ZeroMQPublisher, ZeroMQSubscriber
 from recado.wire.router import Router
 from recado.wire.sockets import WireOptions
@@ -133,3 +133,7 @@ class ZeroMQNetwork:
                 yield end.addresses
         finally:
             self._release(*end.addresses)
+
+
+if TYPE_CHECKING:
+    _conforms: type[Network] = ZeroMQNetwork
