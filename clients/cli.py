@@ -18,6 +18,7 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("stop", "clients.local", "stop", "Stop one node."),
     ("start", "clients.local", "start", "Start a stopped node."),
     ("down", "clients.local", "down", "Stop the cluster."),
+    ("chat", "clients.chat", "chat", "Talk, interactively or through a pipe."),
     ("login", "clients.talk", "login", "Register a user, or come back as one."),
     ("users", "clients.look", "users", "List the users."),
     ("channels", "clients.look", "channels", "List the channels."),

@@ -66,6 +66,78 @@ WORDS: dict[str, Text] = {
         "ninguém escuta em {reference}; inicie um cluster com `recado up`, ou diga --server ou --reference",
         "nobody listens at {reference}; start a cluster with `recado up`, or give --server or --reference",
     ),
+    # chat
+    "chat.welcome": Text("/menu mostra o que se pode fazer", "/menu shows what one can do"),
+    "chat.welcome_stranger": Text(
+        "bem-vindo! primeiro: /login SEUNOME   (ou /menu)", "welcome! first: /login YOURNAME   (or /menu)"
+    ),
+    "chat.connected": Text("conectado", "connected"),
+    "chat.reconnecting": Text("reconectando…", "reconnecting…"),
+    "chat.sending": Text("enviando…", "sending…"),
+    "chat.lost": Text("ninguém responde; tentando de novo…", "nobody answers; trying again…"),
+    "chat.back": Text(
+        "reconectado, {count} mensagens perdidas recuperadas", "reconnected, {count} missed messages fetched"
+    ),
+    "chat.usage": Text("assim: {about}", "like this: {about}"),
+    "chat.unknown": Text("não há comando {about}; veja /help", "there is no command {about}; see /help"),
+    "chat.busy": Text("! o servidor está ocupado; tente de novo", "! the server is busy; try again"),
+    "chat.no_answer": Text("ninguém responde", "nobody answers"),
+    "chat.unsure": Text(
+        "não se sabe se foi feito; tente de novo", "whether it was done is not known; try again"
+    ),
+    "chat.still": Text("ainda sem confirmação; enviando de novo…", "not confirmed yet; sending again…"),
+    "chat.who": Text("primeiro: /login SEUNOME", "first: /login YOURNAME"),
+    "chat.none": Text("(nenhum)", "(none)"),
+    "chat.logged_in": Text("você é {user}", "you are {user}"),
+    "chat.no_channel": Text(
+        "não há canal {channel}; /create {channel} cria",
+        "there is no channel {channel}; /create {channel} makes it",
+    ),
+    "chat.created": Text("canal {channel} criado", "channel {channel} created"),
+    "chat.exists": Text("o canal {channel} já existe", "channel {channel} exists already"),
+    "chat.joined": Text("você está em #{channel}", "you are on #{channel}"),
+    "chat.left": Text("você saiu de #{channel}", "you left #{channel}"),
+    "chat.not_joined": Text(
+        "em canal nenhum; /channels e /join NOME", "on no channel; /channels and /join NAME"
+    ),
+    "chat.status": Text(
+        "servidor {server}, coordenador {coordinator}, {of} servidores, relógio {clock}, desvio {offset} ms",
+        "server {server}, coordinator {coordinator}, {of} servers, clock {clock}, offset {offset} ms",
+    ),
+    "chat.help": Text(
+        """  TEXTO                diz no canal atual (//TEXTO se começa com /)
+  /login NOME          entra com um nome
+  /users  /channels    lista usuários, canais
+  /create NOME         cria um canal e entra nele
+  /join NOME           entra num canal; /leave sai
+  /msg NOME TEXTO      mensagem direta ("nome com espaço")
+  /history [N]         mensagens anteriores do canal
+  /status  /menu  /quit
+  ✓ um servidor guardou, ✓✓ mais de um; Tab completa, setas repetem""",
+        """  TEXT                 says it on the current channel (//TEXT if it begins with /)
+  /login NAME          take a name
+  /users  /channels    list users, channels
+  /create NAME         create a channel and join it
+  /join NAME           join a channel; /leave leaves
+  /msg NAME TEXT       direct message ("name with spaces")
+  /history [N]         earlier messages of the channel
+  /status  /menu  /quit
+  ✓ one server keeps it, ✓✓ more than one; Tab completes, arrows repeat""",
+    ),
+    "menu.login": Text("entrar com um nome", "log in"),
+    "menu.users": Text("listar usuários", "list users"),
+    "menu.channels": Text("listar canais", "list channels"),
+    "menu.create": Text("criar um canal", "create a channel"),
+    "menu.join": Text("entrar num canal", "join a channel"),
+    "menu.say": Text("escrever no canal", "write on the channel"),
+    "menu.msg": Text("mensagem direta", "direct message"),
+    "menu.history": Text("mensagens anteriores", "earlier messages"),
+    "menu.leave": Text("sair do canal", "leave the channel"),
+    "menu.quit": Text("encerrar", "quit"),
+    "ask.name": Text("nome?", "name?"),
+    "ask.channel": Text("canal?", "channel?"),
+    "ask.user": Text("para quem?", "to whom?"),
+    "ask.text": Text("texto?", "text?"),
 }
 
 

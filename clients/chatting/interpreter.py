@@ -1,0 +1,195 @@
+"""What a typed line means: a pure function from a line to an intent.
+
+A line that begins with ``/`` is a command (in English or Portuguese), anything else is said on the
+current channel; ``//`` says a text that begins with a slash.  A name with spaces stands in quotes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+HISTORY_DEFAULT = 20
+HISTORY_MOST = 200
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """An empty line."""
+
+
+@dataclass(frozen=True)
+class Say:
+    """A text for the current channel."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Login:
+    user: str
+
+
+@dataclass(frozen=True)
+class Users:
+    pass
+
+
+@dataclass(frozen=True)
+class Channels:
+    pass
+
+
+@dataclass(frozen=True)
+class Create:
+    channel: str
+
+
+@dataclass(frozen=True)
+class Join:
+    channel: str
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Leave a channel; None: the current one."""
+
+    channel: str | None
+
+
+@dataclass(frozen=True)
+class Direct:
+    user: str
+    text: str
+
+
+@dataclass(frozen=True)
+class History:
+    count: int
+
+
+@dataclass(frozen=True)
+class Status:
+    pass
+
+
+@dataclass(frozen=True)
+class Help:
+    pass
+
+
+@dataclass(frozen=True)
+class Menu:
+    pass
+
+
+@dataclass(frozen=True)
+class Quit:
+    pass
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A line that can't be carried out; `key` names the text that says why, `about` what it concerns."""
+
+    key: str
+    about: str = ""
+
+
+Intent = (
+    Nothing | Say | Login | Users | Channels | Create | Join | Leave | Direct | History | Status | Help | Menu
+    | Quit | Wrong
+)  # fmt: skip
+
+COMMANDS: tuple[str, ...] = (
+    "/menu", "/login", "/users", "/channels", "/create", "/join", "/leave", "/msg", "/history", "/status",
+    "/help", "/quit",
+)  # fmt: skip
+ALIASES: Mapping[str, str] = {
+    "/usuarios": "/users",
+    "/usuários": "/users",
+    "/canais": "/channels",
+    "/criar": "/create",
+    "/entrar": "/join",
+    "/j": "/join",
+    "/deixar": "/leave",
+    "/part": "/leave",
+    "/m": "/msg",
+    "/dm": "/msg",
+    "/historico": "/history",
+    "/histórico": "/history",
+    "/estado": "/status",
+    "/ajuda": "/help",
+    "/?": "/help",
+    "/sair": "/quit",
+    "/q": "/quit",
+    "/exit": "/quit",
+}
+_ALONE: Mapping[str, Intent] = {
+    "/menu": Menu(),
+    "/users": Users(),
+    "/channels": Channels(),
+    "/status": Status(),
+    "/help": Help(),
+    "/quit": Quit(),
+}
+
+
+def interpret(line: str) -> Intent:
+    """The intent of one line."""
+    if not line.strip():
+        return Nothing()
+    if not line.startswith("/"):
+        return Say(line)
+    if line.startswith("//"):
+        return Say(line[1:])
+    word, _, rest = line.strip().partition(" ")
+    command = ALIASES.get(word.lower(), word.lower())
+    rest = rest.strip()
+    if command in _ALONE:
+        return _ALONE[command]
+    if command == "/history":
+        return _history(rest)
+    if command == "/msg":
+        user, text = first_name(rest)
+        return Direct(user, text) if user and text else Wrong("chat.usage", "/msg NAME TEXT")
+    if command == "/leave":
+        return Leave(without_hash(whole_name(rest)) or None)
+    if command in {"/login", "/create", "/join"}:
+        name = whole_name(rest)
+        if not name:
+            return Wrong("chat.usage", f"{command} NAME")
+        if command == "/login":
+            return Login(name)
+        return Create(without_hash(name)) if command == "/create" else Join(without_hash(name))
+    return Wrong("chat.unknown", word)
+
+
+def _history(rest: str) -> Intent:
+    if not rest:
+        return History(HISTORY_DEFAULT)
+    if not rest.isascii() or not rest.isdigit() or not 1 <= int(rest[:9]) <= HISTORY_MOST:
+        return Wrong("chat.usage", f"/history 1…{HISTORY_MOST}")
+    return History(int(rest))
+
+
+def first_name(rest: str) -> tuple[str, str]:
+    """The first name, in quotes if it has spaces, and what follows it."""
+    if rest.startswith('"'):
+        name, closed, text = rest[1:].partition('"')
+        return (name.strip(), text.strip()) if closed else ("", "")
+    name, _, text = rest.partition(" ")
+    return name, text.strip()
+
+
+def whole_name(rest: str) -> str:
+    """A name alone: quotes around it are dropped."""
+    return rest[1:-1].strip() if len(rest) >= 2 and rest[0] == rest[-1] == '"' else rest
+
+
+def without_hash(name: str) -> str:
+    """``#geral`` is the channel ``geral``, as people who know IRC type it."""
+    return name.removeprefix("#").strip()
+
+
+def in_quotes(name: str) -> str:
+    """A name as `first_name` reads it back."""
+    return f'"{name}"' if " " in name else name

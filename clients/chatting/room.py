@@ -1,0 +1,322 @@
+"""The room: carries out intents with the library and shows what comes of them and what arrives.
+
+One connection and one subscription per login.  Intents are carried out one after the other; what
+arrives is shown meanwhile.  A message that is not confirmed is sent again with the same id until it is.
+"""
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+
+import anyio
+import anyio.abc
+
+from clients.chatting.faces import Face, Words
+from clients.chatting.interpreter import (
+    Channels,
+    Create,
+    Direct,
+    Help,
+    History,
+    Intent,
+    Join,
+    Leave,
+    Login,
+    Menu,
+    Say,
+    Status,
+    Users,
+    Wrong,
+    in_quotes,
+)
+from clients.chatting.menu import menu_numbers
+from clients.options import Where
+from clients.render import message_line
+from clients.session import open_chat
+from recado.client import (
+    Busy,
+    ChannelExists,
+    Chat,
+    ChatError,
+    Closed,
+    Indeterminate,
+    Message,
+    NoAnswer,
+    Receipt,
+    RefusedByServer,
+    Subscription,
+)
+from recado.protocol.names import minted_id
+from recado.protocol.printable import printable
+from recado.texts import Texts, error_text
+
+BACKLOG = 10
+OWN_IDS_MAX = 1000  # of what we sent ourselves: already shown with its tick when it comes back
+LOOK_SECONDS = 3.0
+SETTLE_SECONDS = 2.0  # after a reconnection: what was missed arrives within
+
+
+class Room:
+    """A person's connection to the cluster, and what they see of it."""
+
+    def __init__(self, where: Where, *, face: Face, say: Texts, level: str | None) -> None:
+        self.user: str | None = None
+        self.channel: str | None = None
+        self.words = Words()
+        self.connected = True
+        self.sending = False
+        self._where = where
+        self._face = face
+        self._say = say
+        self._level = level
+        self._stack = AsyncExitStack()
+        self._chat: Chat | None = None
+        self._incoming: Subscription | None = None
+        self._own: OrderedDict[bytes | str | None, None] = OrderedDict()
+        self._missed: int | None = None  # counted from the loss of the connection until all is fetched
+        self._reader: anyio.CancelScope | None = None
+
+    # What the face asks ----------------------------------------------------------------------
+
+    def prompt(self) -> str:
+        return f"[{'#' + printable(self.channel) if self.channel else '-'}] "
+
+    def toolbar(self) -> str:
+        state = "sending" if self.sending else "connected" if self.connected else "reconnecting"
+        return f" {printable(self.user or '-')}  {self._say('chat.' + state)}  /menu  /help"
+
+    # Life ---------------------------------------------------------------------------------------
+
+    async def open(self, user: str | None, duties: anyio.abc.TaskGroup) -> None:
+        """Connect as `user` (None: read only).  Raises `NameRefused`."""
+        await self.close()
+        self._chat = await self._stack.enter_async_context(open_chat(self._where, user, level=self._level))
+        self._incoming = await self._stack.enter_async_context(self._chat.subscribe(direct=user is not None))
+        self.user = user
+        self._reader = anyio.CancelScope()
+        duties.start_soon(self._attend, self._incoming, self._chat, self._reader)
+
+    async def close(self) -> None:
+        """Leave the connection, if there is one."""
+        if self._reader is not None:
+            self._reader.cancel()
+        stack, self._stack = self._stack, AsyncExitStack()
+        self._chat = self._incoming = self._reader = None
+        self.user = self.channel = None
+        await stack.aclose()
+
+    async def _attend(self, incoming: Subscription, chat: Chat, scope: anyio.CancelScope) -> None:
+        """Show what arrives, and watch over the connection, until closed."""
+        with scope:
+            async with anyio.create_task_group() as duties:
+                duties.start_soon(self._look, chat)
+                async for message in incoming:
+                    self._arrived(message)
+
+    def _arrived(self, message: Message) -> None:
+        if message.id in self._own:
+            del self._own[message.id]
+            return
+        if self._missed is not None:
+            self._missed += 1
+        self._face.message(message_line(message, channel=True))
+
+    async def _look(self, chat: Chat) -> None:
+        """Notice that nobody answers, and say when somebody does again, and what was missed."""
+        while True:
+            await anyio.sleep(LOOK_SECONDS)
+            answered = False
+            with anyio.move_on_after(LOOK_SECONDS):
+                try:
+                    await chat.status()
+                    self.words.users, self.words.channels = await chat.users(), await chat.channels()
+                    answered = True
+                except Closed:
+                    return
+                except (NoAnswer, RefusedByServer):
+                    pass
+            if self.connected and not answered:
+                self.connected, self._missed = False, 0
+                self._face.notice(self._say("chat.lost"))
+            elif answered and not self.connected:
+                await anyio.sleep(SETTLE_SECONDS)
+                self.connected = True
+                count, self._missed = self._missed or 0, None
+                self._face.notice(self._say("chat.back", count=count))
+
+    # Intents ------------------------------------------------------------------------------------
+
+    async def do(self, intent: Intent, duties: anyio.abc.TaskGroup) -> None:
+        """Carry out one intent; what goes wrong is shown."""
+        try:
+            await self._do(intent, duties)
+        except Busy:
+            self._face.notice(self._say("chat.busy"))
+        except RefusedByServer as error:
+            self._face.notice("! " + error_text(error.code, self._say.language, given=printable(error.text)))
+        except NoAnswer:
+            self._face.notice("! " + self._say("chat.no_answer"))
+        except Indeterminate:
+            self._face.notice("! " + self._say("chat.unsure"))
+        except ChatError as error:
+            self._face.notice(f"! {printable(str(error))}")
+
+    async def _do(self, intent: Intent, duties: anyio.abc.TaskGroup) -> None:
+        if isinstance(intent, Login):
+            await self._login(intent.user, duties)
+        elif isinstance(intent, Say):
+            await self._say_here(intent.text)
+        elif isinstance(intent, Direct):
+            await self._direct(intent)
+        elif isinstance(intent, Join):
+            await self.join(intent.channel)
+        elif isinstance(intent, Create):
+            await self._create(intent.channel)
+        elif isinstance(intent, Leave):
+            self._leave(intent.channel)
+        elif isinstance(intent, Wrong):
+            self._face.notice("! " + self._say(intent.key, about=printable(intent.about)))
+        elif isinstance(intent, Help):
+            self._face.notice(self._say("chat.help"))
+        elif isinstance(intent, Menu):
+            self._menu()
+        else:
+            await self._read(intent)
+
+    async def _read(self, intent: Intent) -> None:
+        chat = self._open()
+        if isinstance(intent, Users):
+            self.words.users = await chat.users()
+            self._face.message("  ".join(map(printable, self.words.users)) or self._say("chat.none"))
+        elif isinstance(intent, Channels):
+            self.words.channels = await chat.channels()
+            shown = (f"#{printable(name)}" for name in self.words.channels)
+            self._face.message("  ".join(shown) or self._say("chat.none"))
+        elif isinstance(intent, History):
+            await self._history(intent.count)
+        elif isinstance(intent, Status):
+            told = await chat.status()
+            lag = "?" if told.offset_ms is None else f"{told.offset_ms:g}"
+            self._face.message(
+                self._say(
+                    "chat.status",
+                    server=printable(told.server),
+                    coordinator=printable(told.coordinator or "?"),
+                    of="?" if told.of is None else told.of,
+                    clock=chat.clock,
+                    offset=lag,
+                )
+            )
+
+    async def _login(self, user: str, duties: anyio.abc.TaskGroup) -> None:
+        joined = () if self._incoming is None else self._incoming.channels
+        before = self.channel
+        await self.open(user, duties)
+        try:
+            await self._open().login()
+        except RefusedByServer:
+            await self.open(None, duties)
+            raise
+        finally:
+            for name in joined:
+                await self._follow(name, backlog=0)
+            self.channel = before
+        self._face.notice(self._say("chat.logged_in", user=printable(user)))
+
+    async def join(self, name: str) -> None:
+        """Follow a channel and make it the current one.  Its last messages are shown."""
+        chat = self._open()
+        self.words.channels = await chat.channels()
+        if name not in self.words.channels:
+            self._face.notice("! " + self._say("chat.no_channel", channel=in_quotes(printable(name))))
+            return
+        await self._follow(name, backlog=BACKLOG)
+        self.channel = name
+        self._face.notice(self._say("chat.joined", channel=printable(name)))
+
+    async def _follow(self, name: str, *, backlog: int) -> None:
+        if self._incoming is not None and name not in self._incoming.channels:
+            await self._incoming.join(name, backlog=backlog)
+
+    async def _create(self, name: str) -> None:
+        try:
+            await self._open().create_channel(name)
+            self._face.notice(self._say("chat.created", channel=printable(name)))
+        except ChannelExists:
+            self._face.notice(self._say("chat.exists", channel=printable(name)))
+        await self.join(name)
+
+    def _leave(self, name: str | None) -> None:
+        left = name or self.channel
+        if self._incoming is None or left is None or left not in self._incoming.channels:
+            self._face.notice("! " + self._say("chat.not_joined"))
+            return
+        self._incoming.leave(left)
+        if left == self.channel:
+            self.channel = next(iter(self._incoming.channels), None)
+        self._face.notice(self._say("chat.left", channel=printable(left)))
+
+    async def _history(self, count: int) -> None:
+        if self.channel is None:
+            self._face.notice("! " + self._say("chat.not_joined"))
+            return
+        for message in await self._open().history(self.channel, limit=count):
+            self._face.message(message_line(message, channel=True))
+
+    async def _say_here(self, text: str) -> None:
+        channel, chat = self.channel, self._open()
+        if not self._known():
+            return
+        if channel is None:
+            self._face.notice("! " + self._say("chat.not_joined"))
+            return
+        line = {"where": f"#{printable(channel)} <{printable(chat.user)}>"}
+        await self._send(lambda ident: chat.publish(channel, text, id=ident), text, line)
+
+    async def _direct(self, intent: Direct) -> None:
+        chat = self._open()
+        if self._known():
+            line = {"where": f"{printable(chat.user)} -> {printable(intent.user)}:"}
+            await self._send(lambda i: chat.message(intent.user, intent.text, id=i), intent.text, line)
+
+    def _known(self) -> bool:
+        if self.user is None:
+            self._face.notice("! " + self._say("chat.who"))
+        return self.user is not None
+
+    async def _send(
+        self, write: Callable[[bytes], Awaitable[Receipt]], text: str, line: Mapping[str, str]
+    ) -> None:
+        """Send until it is confirmed, then show it with its tick: one copy ✓, the copies asked for ✓✓."""
+        ident = minted_id(int(time.time() * 1000), secrets.token_bytes(10))
+        self._own[ident] = None
+        while len(self._own) > OWN_IDS_MAX:
+            self._own.popitem(last=False)
+        self.sending = True
+        try:
+            receipt = await self._until_confirmed(write, ident)
+        finally:
+            self.sending = False
+        tick = "✓✓" if receipt.acks > 1 else "✓"
+        when = time.strftime("%Y-%m-%d %H:%M:%S")
+        self._face.message(f"{when}  {line['where']} {printable(text)} {tick}")
+
+    async def _until_confirmed(self, write: Callable[[bytes], Awaitable[Receipt]], ident: bytes) -> Receipt:
+        told = False
+        while True:
+            try:
+                return await write(ident)
+            except Indeterminate:
+                if not told:
+                    self._face.notice(self._say("chat.still"))
+                    told = True
+
+    def _menu(self) -> None:
+        self._face.notice("\n".join(f"{number:>3}  {self._say(key)}" for number, key in menu_numbers()))
+
+    def _open(self) -> Chat:
+        if self._chat is None:
+            raise Closed("not connected")
+        return self._chat
