@@ -92,7 +92,7 @@ async def connect(
 
     `user`: who speaks; None to read only.  `servers`: their addresses, in the order in which to ask;
     without any, those that the `reference` lists.  `brokers`: the XPUB addresses to subscribe at;
-    without any, subscriptions poll the history.  `level`: how many durable copies a write waits for,
+    without any, those that the servers name, and if they name none subscriptions poll the history.  `level`: how many durable copies a write waits for,
     ``"local"``, ``"quorum"`` or ``"all"``; None means quorum with three members or more, else local.
     `data`: a directory where the id of the login is kept, so that this user can log in again later;
     without it only within this connection.

@@ -14,7 +14,7 @@ import anyio
 from recado import values
 from recado.background import Background
 from recado.connection import Connection
-from recado.failures import BadReply, Closed, refused_here
+from recado.failures import BadReply, Closed, NoAnswer, RefusedByServer, refused_here
 from recado.follower import Follower, Queue, Target
 from recado.protocol import codec, names
 from recado.protocol.errors import Malformed, Refused
@@ -188,12 +188,13 @@ class Watching:
     ) -> AsyncIterator[Subscription]:
         """A subscription to all of these, each begun when the block is entered."""
         patience = self._connection.patience
-        polling = not self._brokers
+        brokers = self._brokers or await self._brokers_told()
+        polling = not brokers
         quiet_seconds = patience.poll_seconds if polling else patience.silence_seconds
         targets = [Target(name, None) for name in channels]
         if direct:
             targets.append(Target(None, self._user))
-        async with self._network.subscriber(self._brokers) as subscriber, Background() as background:
+        async with self._network.subscriber(brokers) as subscriber, Background() as background:
             subscription = Subscription(
                 self._connection,
                 subscriber,
@@ -203,3 +204,12 @@ class Watching:
             )
             await subscription.follow(targets, backlog=backlog, since=since)
             yield subscription
+
+    async def _brokers_told(self) -> tuple[str, ...]:
+        """The brokers that a server names; none if no server does."""
+        patience = self._connection.patience
+        try:
+            answer = await self._connection.read("status", {}, deadline_seconds=patience.attempt_seconds)
+        except (NoAnswer, RefusedByServer):
+            return ()
+        return values.status(answer.data, server=answer.address).brokers

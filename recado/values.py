@@ -100,7 +100,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How a server sees itself and the cluster.  `fields` holds all that it said."""
+    """How a server sees itself and the cluster.  `fields` holds all that it said.
+
+    `offset_ms` is what its disciplined clock adds to the system's, `entries` how many log entries it
+    durably has, `brokers` where to subscribe (XPUB addresses).
+    """
 
     server: str
     rank: int | None
@@ -109,7 +113,8 @@ class Status:
     of: int | None
     clock: int
     offset_ms: float | None
-    vector_entries: int | None
+    entries: int | None
+    brokers: tuple[str, ...]
     fields: Mapping[str, Any] = field(repr=False)
 
 
@@ -205,7 +210,8 @@ def status(data: Mapping[str, Any], *, server: str) -> Status:
         of=members_told(data),
         clock=clock_of(data),
         offset_ms=float(offset) if isinstance(offset, int | float) else None,
-        vector_entries=whole(data.get("vector_entries")),
+        entries=whole(data.get("entries")),
+        brokers=texts(data.get("brokers")),
         fields=data,
     )
 

@@ -33,6 +33,7 @@ class Shared:
     messages: list[Fields] = field(default_factory=list)
     replies: dict[bytes, Fields] = field(default_factory=dict)  # by id of the write
     of: int = 3
+    brokers: list[str] = field(default_factory=list)
     clock: int = 0
 
 
@@ -110,7 +111,8 @@ class FakeServer:
             case "channels":
                 return {"channels": sorted(self.shared.channels)}
             case "status" if not self.plain:
-                return {"status": "OK", "server": self.name, "of": self.shared.of, "coordinator": "server-3"}
+                told = {"of": self.shared.of, "coordinator": "server-3", "brokers": self.shared.brokers}
+                return {"status": "OK", "server": self.name, **told}
             case "sync":
                 logins = [{"username": name, "timestamp": 1} for name in sorted(self.shared.users)]
                 return {"logins": logins, "channels": sorted(self.shared.channels), "more": False}

@@ -5,7 +5,7 @@ import json
 import anyio
 import pytest
 from both_loops import on_both_loops
-from fake_cluster import XSUB, FakeServer, fake_cluster
+from fake_cluster import XPUB, XSUB, FakeServer, fake_cluster
 
 from recado.client import Subscription, connect
 from recado.protocol import codec
@@ -134,6 +134,16 @@ async def test_without_brokers_the_history_is_polled() -> None:
         for number in range(3):
             cluster.servers[0].say(GERAL, f"{number}")
             assert await texts(incoming, 1, seconds=1.5) == [f"{number}"]
+
+
+@on_both_loops
+async def test_the_servers_name_the_brokers() -> None:
+    """A connection without brokers subscribes at those that a server's status names."""
+    async with fake_cluster() as cluster, connect("ana", **cluster.reaching(brokers=())) as chat:
+        cluster.shared.brokers = [XPUB]
+        async with chat.subscribe("geral") as incoming:
+            cluster.servers[0].say(GERAL, "oi")
+            assert await texts(incoming, 1, seconds=0.1) == ["oi"]
 
 
 @on_both_loops
