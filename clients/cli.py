@@ -30,6 +30,8 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("sync", "clients.look", "sync", "Ask a server for all it has."),
     ("status", "clients.look", "status", "Show how a server sees the cluster."),
     ("bot", "clients.bot", "bot", "Make traffic."),
+    ("verify", "clients.replica", "verify", "Compare replicas."),
+    ("replica", "clients.replica", "replica", "Look into a replica: replica dump."),
 )
 
 

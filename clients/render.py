@@ -23,9 +23,16 @@ def message_json(message: Message) -> dict[str, Any]:
     }
 
 
-def message_line(message: Message, *, channel: bool) -> str:
+def moment(timestamp: int, *, now: float | None = None) -> str:
+    """Local time of a message: date and time, and of today (if `now` is given) only the time."""
+    there = time.localtime(timestamp)
+    today = now is not None and time.localtime(now)[:3] == there[:3]
+    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", there)
+
+
+def message_line(message: Message, *, channel: bool, now: float | None = None) -> str:
     """One message on one line (line breaks in it shown as such); `channel`: say which one."""
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(message.timestamp))
+    when = moment(message.timestamp, now=now)
     user, text = printable(message.user), printable(message.text)
     if message.channel is None:
         return f"{when}  {user} -> {printable(message.dst or '')}: {text}"

@@ -66,6 +66,12 @@ WORDS: dict[str, Text] = {
         "ninguém escuta em {reference}; inicie um cluster com `recado up`, ou diga --server ou --reference",
         "nobody listens at {reference}; start a cluster with `recado up`, or give --server or --reference",
     ),
+    # verify, replica
+    "replica.none": Text("nenhuma réplica em {data}", "no replicas under {data}"),
+    "verify.equal": Text("iguais", "equal"),
+    "verify.differ": Text("diferentes: {count}", "they differ: {count}"),
+    "verify.more": Text("mais {count} diferenças", "{count} more differences"),
+    "verify.in_flight": Text("a caminho: {span}, falta em {lacks}", "in flight: {span}, not yet in {lacks}"),
     # chat
     "chat.welcome": Text("/menu mostra o que se pode fazer", "/menu shows what one can do"),
     "chat.welcome_stranger": Text(

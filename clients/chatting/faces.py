@@ -86,7 +86,7 @@ class Words:
         if not command.startswith("/"):
             return [], 0
         if not space:
-            return _beginning(COMMANDS, command), len(command)
+            return [f"{word} " for word in _beginning(COMMANDS, command)], len(command)
         if command in {"/msg", "/m", "/dm"} and " " not in rest.strip('"'):
             return _beginning(map(in_quotes, self.users), rest), len(rest)
         if command in {"/join", "/j", "/leave", "/part", "/entrar", "/deixar"}:

@@ -33,7 +33,7 @@ from clients.chatting.interpreter import (
 )
 from clients.chatting.menu import menu_numbers
 from clients.options import Where
-from clients.render import message_line
+from clients.render import message_line, moment
 from clients.session import open_chat
 from recado.client import (
     Busy,
@@ -121,7 +121,7 @@ class Room:
             return
         if self._missed is not None:
             self._missed += 1
-        self._face.message(message_line(message, channel=True))
+        self._face.message(message_line(message, channel=True, now=time.time()))
 
     async def _look(self, chat: Chat) -> None:
         """Notice that nobody answers, and say when somebody does again, and what was missed."""
@@ -263,7 +263,7 @@ class Room:
             self._face.notice("! " + self._say("chat.not_joined"))
             return
         for message in await self._open().history(self.channel, limit=count):
-            self._face.message(message_line(message, channel=True))
+            self._face.message(message_line(message, channel=True, now=time.time()))
 
     async def _say_here(self, text: str) -> None:
         channel, chat = self.channel, self._open()
@@ -300,7 +300,7 @@ class Room:
         finally:
             self.sending = False
         tick = "✓✓" if receipt.acks > 1 else "✓"
-        when = time.strftime("%Y-%m-%d %H:%M:%S")
+        when = moment(int(time.time()), now=time.time())
         self._face.message(f"{when}  {line['where']} {printable(text)} {tick}")
 
     async def _until_confirmed(self, write: Callable[[bytes], Awaitable[Receipt]], ident: bytes) -> Receipt:
