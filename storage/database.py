@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -22,7 +22,7 @@ AUTOCHECKPOINT_PAGES: Final = 4000
 WAL_FULL_BYTES: Final = AUTOCHECKPOINT_PAGES * (4096 + 24) + 32
 CHECK_ALWAYS_BELOW_BYTES: Final = 64 * MIB  # above, a file that was closed properly is not checked
 _BUSY_SECONDS = 2.0  # somebody else's `sqlite3` shell may hold the write lock that long
-_SCHEMA_CACHE_STATEMENTS = 256
+_CACHED_STATEMENTS = 256
 
 Migrate = Callable[[sqlite3.Connection], None]
 
@@ -76,13 +76,29 @@ def classify(error: sqlite3.Error, what: str) -> StorageError:
     return StorageFailed(f"{what}: {error} ({name})")
 
 
-@contextmanager
-def classified(what: str | Path) -> Iterator[None]:
-    """SQLite's errors inside come out as `StorageFull`, `StorageFailed` or `DataLocked`."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise classify(error, str(what)) from error
+class Guard:
+    """SQLite's errors inside ``with guard():`` come out as `StorageFull`, `StorageFailed`, `DataLocked`.
+
+    `failed` stays true after the first `StorageFailed`: the file is then checked at the next start.
+    """
+
+    def __init__(self, what: str | Path) -> None:
+        self.failed = False
+        self._what = str(what)
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            kind = classify(error, self._what)
+            self.failed |= isinstance(kind, StorageFailed)
+            raise kind from error
+
+
+def classified(what: str | Path) -> AbstractContextManager[None]:
+    """A `Guard` used once."""
+    return Guard(what)()
 
 
 class DirectoryLock:
@@ -184,15 +200,40 @@ def open_reader(path: Path, *, cache_bytes: int = 16 * MIB) -> sqlite3.Connectio
     return connection
 
 
+def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """A connection for looking into somebody's file.  Raises sqlite3.OperationalError if that can't be.
+
+    `immutable`: as if nobody could write to it; only for a file without a WAL.
+    """
+    mode = "immutable=1" if immutable else "mode=ro"
+    connection = _connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
+    try:
+        connection.execute("select count(*) from sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        raise
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise classify(error, str(path)) from error
+    return connection
+
+
 def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         name,
         timeout=_BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
-        cached_statements=_SCHEMA_CACHE_STATEMENTS,
+        cached_statements=_CACHED_STATEMENTS,
         uri=uri,
     )
+    connection.text_factory = _text
+    return connection
+
+
+def _text(raw: bytes) -> str:
+    # A flipped bit in a text must show as an entry whose hash is wrong, not fail the whole store.
+    return raw.decode("utf-8", "replace")
 
 
 def _configure(connection: sqlite3.Connection, path: Path, cache_bytes: int) -> None:
@@ -214,19 +255,37 @@ def wal_path(path: Path) -> Path:
 def is_damaged(path: Path) -> bool:
     """Whether SQLite says that the file is not a sound database.  A missing or empty file is sound.
 
-    A large file that was closed properly (no WAL left) is not checked: that reads all of it.
+    A large file that was closed properly (no WAL left, no mark by `suspect`) is not checked: that
+    reads all of it.
     """
     if not path.exists():
         return False
-    if not wal_path(path).exists() and path.stat().st_size >= CHECK_ALWAYS_BELOW_BYTES:
+    closed_properly = not wal_path(path).exists() and not _mark(path).exists()
+    if closed_properly and path.stat().st_size >= CHECK_ALWAYS_BELOW_BYTES:
         return False
     try:
         with closing(_connect(str(path))) as connection:
-            return bool(connection.execute("pragma quick_check(1)").fetchone() != ("ok",))
+            damaged = not passes_check(connection)
+        _mark(path).unlink(missing_ok=True)
+        return damaged
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return True
         raise
+
+
+def passes_check(connection: sqlite3.Connection) -> bool:
+    """SQLite's own check of the file's structure.  May also raise SQLITE_CORRUPT."""
+    return bool(connection.execute("pragma quick_check(1)").fetchone() == ("ok",))
+
+
+def suspect(path: Path) -> None:
+    """Have the file checked at the next opening, whatever its size."""
+    _mark(path).touch()
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(path.name + "-suspect")
 
 
 def move_aside(path: Path) -> Path:

@@ -22,16 +22,17 @@ from storage.database import (
     Damaged,
     DataLocked,
     DirectoryLock,
+    Guard,
     StorageError,
     StorageFailed,
     StorageFull,
     WrongFile,
-    classified,
     grow_wal,
     lock_directory,
     open_database,
     open_memory,
     open_reader,
+    suspect,
 )
 from storage.derived import Key
 from storage.loading import load_derived, read_heads, read_meta, thin_milestones
@@ -95,15 +96,15 @@ class Replica:
         self.damaged = damaged  # where a damaged file was moved at this start
         self.path = path
         self.boot_count = 0
-        self._what = str(path or ":memory:")
+        self._guard = Guard(path or ":memory:")
         self._lock = lock
         self._reader = reader if reader is not None else connection
         self._deferred: Batch | None = None
-        with classified(self._what):
+        with self._guard():
             self._boot(connection, node)
             self._derived = load_derived(connection)
             durable = {origin: head.seq for origin, head in read_heads(connection).items()}
-            self._writer = Writer(connection, what=self._what, derived=self._derived, durable=durable)
+            self._writer = Writer(connection, guard=self._guard, derived=self._derived, durable=durable)
 
     @classmethod
     def open(cls, directory: Path, *, node: str, wal_bytes: int | None = None) -> "Replica":
@@ -146,23 +147,30 @@ class Replica:
         return self._writer.connection.serialize()
 
     def close(self) -> None:
-        """Forget what is staged, checkpoint, close, release the directory."""
+        """Forget what is staged, checkpoint, close, release the directory.
+
+        After a `StorageFailed` nothing is checkpointed, and the next start checks the file.
+        """
         self._deferred = None
-        self._writer.rollback()
         connection = self._writer.connection
-        if self._reader is not connection:
+        try:
+            if self.path is not None and self._guard.failed:
+                suspect(self.path)
+            elif connection is not self._reader:
+                self._writer.rollback()
+                with self._guard():
+                    connection.execute("pragma wal_checkpoint(truncate)")
+        finally:
             self._reader.close()
-            with classified(self._what):
-                connection.execute("pragma wal_checkpoint(truncate)")
-        connection.close()
-        if self._lock is not None:
-            self._lock.release()
+            connection.close()
+            if self._lock is not None:
+                self._lock.release()
 
     def _boot(self, connection: sqlite3.Connection, node: str) -> None:
         """A6: a commit under FULL syncs the whole WAL before anything that was found in it is served."""
         stored = read_meta(connection, _NODE)
         if stored not in (None, node):
-            raise WrongFile(f"{self._what} belongs to node {stored!r}, not {node!r}")
+            raise WrongFile(f"{self.path or ':memory:'} belongs to node {stored!r}, not {node!r}")
         self.boot_count = int(read_meta(connection, _BOOTS) or 0) + 1
         connection.execute("begin immediate")
         put = "insert or replace into meta values(?,?)"
@@ -202,35 +210,34 @@ class Replica:
 
     def heads(self) -> dict[str, Head]:
         """The last entry of every origin."""
-        with classified(self._what):
+        with self._guard():
             return read_heads(self._reader)
 
     def states(self) -> dict[str, str]:
         """The origins that are not ``open``: forked or stopped."""
-        with classified(self._what):
+        with self._guard():
             return dict(self._reader.execute("select origin, state from origin where state <> 'open'"))
 
     def meta(self, key: str) -> Any:
         """A value that a batch's `meta` has put, or None."""
-        with classified(self._what):
+        with self._guard():
             return read_meta(self._reader, key)
 
     def run_after(self, origin: str, seq: int, *, entries_max: int, bytes_max: int) -> Run | None:
         """The entries of `origin` after `seq`, byte for byte as they came; None if there are none.
 
         At least one, at most `entries_max` and, beyond the first, `bytes_max` of headers and bodies.
-        Every chain hash is checked.  Raises `Damaged` at the first entry that does not match (A34);
-        the entries before it can be had with a smaller `entries_max`.
+        Every chain hash is checked (A34): a run ends before an entry that does not match, and
+        `Damaged` is raised if that is the first one.
         """
         number = self._derived.numbers.get(origin, -1)
-        with classified(self._what):
+        with self._guard():
             previous = GENESIS if seq == 0 else self._hash_of(number, seq)
             rows = self._reader.execute(_RUN, (origin, number, seq, entries_max))
             pairs: list[tuple[bytes, bytes]] = []
             chained = previous or b""
             for row in map(EntryRow._make, rows):
-                body = row.body_bytes
-                header = row.header(body)
+                header, body = row.frames() or (b"", b"")
                 chained = hash16(chained, header)
                 if row.seq != seq + 1 + len(pairs) or previous is None or chained != row.hash:
                     if pairs:
@@ -251,7 +258,7 @@ class Replica:
     def find_ids(self, ids: Sequence[bytes]) -> dict[bytes, list[FoundEntry]]:
         """The durable entries with one of these client-made ids, by id."""
         found: dict[bytes, list[FoundEntry]] = {}
-        with classified(self._what):
+        with self._guard():
             for chunk in padded(ids):
                 for row in self._reader.execute(_FOUND[len(chunk)], chunk):
                     id_, author, kind, target, body, *place = row
@@ -263,17 +270,17 @@ class Replica:
 
     def names(self) -> tuple[dict[bytes, str], set[str]]:
         """(user id → name of all registered users, all channels)."""
-        with classified(self._what):
+        with self._guard():
             return history.people_and_channels(self._reader)
 
     def users(self) -> list[str]:
         """Names of the registered users, in total order."""
-        with classified(self._what):
+        with self._guard():
             return [name for (name,) in self._reader.execute("select name from users")]
 
     def channels(self) -> list[str]:
         """Names of the channels, in total order."""
-        with classified(self._what):
+        with self._guard():
             return [name for (name,) in self._reader.execute("select name from channels")]
 
     def last_messages(
@@ -289,7 +296,7 @@ class Replica:
 
         Of a channel, or the direct messages from and to the user id `user` (with `peer` only).
         """
-        with classified(self._what):
+        with self._guard():
             return history.last_messages(
                 self._reader, channel=channel, user=user, peer=peer, before=before, limit=limit
             )
@@ -310,7 +317,7 @@ class Replica:
         """
         durable = self._writer.durable.copy()
         bounded = {origin: min(seq, durable.get(origin, 0)) for origin, seq in up_to.items()}
-        with classified(self._what):
+        with self._guard():
             return history.messages_since(
                 self._reader,
                 numbers=self._derived.numbers,
@@ -326,7 +333,7 @@ class Replica:
         """A plain `sync` reply's content: what arrived here after `last_sync`, a time in milliseconds, an
         earlier reply's ``next_sync``, or None for everything.  A little may be repeated, nothing left out.
         """
-        with classified(self._what):
+        with self._guard():
             return plain_sync.sync_since(
                 self._reader,
                 token=self._token,

@@ -110,18 +110,18 @@ class EntryRow(NamedTuple):
     extra: bytes | None
     hash: bytes
 
-    @property
-    def body_bytes(self) -> bytes:
-        return self.body.encode() if isinstance(self.body, str) else self.body
+    def frames(self) -> tuple[bytes, bytes] | None:
+        """(canonical header, body) byte for byte as they arrived; None if the row's types are damaged."""
+        try:
+            body = self.body.encode() if isinstance(self.body, str) else self.body
+            return encode_header(*self[:9], hash16(body), self.extra), body
+        except (TypeError, ValueError, OverflowError):
+            return None
 
-    def header(self, body: bytes) -> bytes:
-        """The canonical header, byte for byte as it arrived."""
-        return encode_header(*self[:9], hash16(body), self.extra)
-
-    def entry(self) -> Entry:
-        body = self.body_bytes
-        fields = (*self[:9], body, self.extra, self.header(body), self.hash)
-        return Entry(*fields)
+    def entry(self) -> Entry | None:
+        """The entry; None if the row's types are damaged."""
+        frames = self.frames()
+        return None if frames is None else Entry(*self[:9], frames[1], self.extra, frames[0], self.hash)
 
 
 def stored_body(kind: int, body: bytes) -> str | bytes:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from recado.protocol.entry import origin_node
 from recado.protocol.limits import MILESTONE_MS, QUARANTINE_ROWS_MAX
 from recado.protocol.messages import Entry, Kind
-from storage.database import classified
+from storage.database import Guard
 from storage.derived import NOT_SHOWN_KIND, ChannelRow, Copy, Derived, Key, UserRow, larger_copies
 from storage.rows import Batch, Counts, PeerRow, Quarantined, stored_body
 
@@ -64,12 +64,12 @@ class Writer:
     """The writing connection of a replica and what it remembers of it."""
 
     def __init__(
-        self, connection: sqlite3.Connection, *, what: str, derived: Derived, durable: dict[str, int]
+        self, connection: sqlite3.Connection, *, guard: Guard, derived: Derived, durable: dict[str, int]
     ) -> None:
         self.connection = connection
         self.durable = durable  # origin → seq, committed
         self.counts = Counts(0, 0, 0, 0, 0, 0)
-        self._what = what
+        self._guard = guard
         self._derived = derived
         self._staged: Batch | None = None
         rows = connection.execute("select number, max(seq), max(time_ms) from milestone group by number")
@@ -89,7 +89,7 @@ class Writer:
         if self._staged is not None:
             raise RuntimeError("the batch before this one is not committed")
         try:
-            with classified(self._what):
+            with self._guard():
                 self.connection.execute("begin immediate")
                 self._write(batch)
             self._staged = batch
@@ -104,7 +104,7 @@ class Writer:
             raise RuntimeError("nothing is staged")
         committed = False
         try:
-            with classified(self._what):
+            with self._guard():
                 self.connection.execute("commit")
             committed = True
         finally:
@@ -125,7 +125,7 @@ class Writer:
         self._staged = None
         self._derived.undo()
         if self.connection.in_transaction:
-            with classified(self._what):
+            with self._guard():
                 self.connection.execute("rollback")
 
     def _count(self, entries: int) -> None:

@@ -54,6 +54,8 @@ QUARANTINE_ROWS_MAX: Final = 10_000  # refused entries of peers kept for people 
 MILESTONE_MS: Final = 10_000  # how exactly plain `sync {last_sync}` knows what had arrived when
 MILESTONE_FINE_MS: Final = 7 * 86_400_000  # older ones are thinned at start, to one an hour
 MILESTONE_COARSE_MS: Final = 3_600_000
+VERIFY_DIFFERENCES_MAX: Final = 100  # described one by one; the rest is counted
+VERIFY_MATERIALISE_ENTRIES_MAX: Final = 300_000  # over all replicas: above, views are compared by digest
 CURSOR_CHARACTERS_MAX: Final = 128 * KIB  # a plain `sync`'s `next_sync`
 
 # Loops ---------------------------------------------------------------------------------------

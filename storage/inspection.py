@@ -1,0 +1,74 @@
+"""Looking into replicas: finding them, opening them without disturbing anybody, dumping their views.
+
+No running server is needed and none is disturbed; files of other users can be read as long as their
+bytes can.  Comparing replicas is `storage.verification`.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from storage.database import StorageError, WrongFile, classified, connect_read_only, wal_path
+from storage.replica import FILE_NAME
+from storage.schema import STEPS
+
+VIEW_NAMES: Final = (
+    "users",
+    "channels",
+    "channel_messages",
+    "user_messages",
+    "replication_log",
+    "peers",
+)
+
+
+def find_replicas(data: Path) -> list[Path]:
+    """The replicas below a data directory (``DIR/*/replica.db``), in order of name."""
+    return sorted(data.glob(f"*/{FILE_NAME}"))
+
+
+def open_for_inspection(path: Path) -> sqlite3.Connection:
+    """A read-only connection to a replica, beside its server or without one.
+
+    A server that runs, or was killed, has left a WAL: it is read too.  Without one the file is whole
+    and is opened ``immutable``, which needs no right to write beside it and leaves nothing behind.
+    Raises `WrongFile` if it is no replica of a known version, `StorageError` if it cannot be read.
+    """
+    if not path.is_file():
+        raise StorageError(f"{path}: no such file")
+    wal = wal_path(path)
+    immutable = not wal.exists() or wal.stat().st_size == 0
+    try:
+        connection = connect_read_only(path, immutable=immutable)
+    except sqlite3.OperationalError as error:
+        advice = "read it as the user that the server runs as, or copy it together with its -wal"
+        raise StorageError(f"{path}: {error}; {advice}") from error
+    try:
+        with classified(path):
+            (version,) = connection.execute("pragma user_version").fetchone()
+            found = {name for (name,) in connection.execute("select name from sqlite_master")}
+        if not found.issuperset(VIEW_NAMES):
+            raise WrongFile(f"{path} is not a replica")
+        if version > len(STEPS):
+            raise WrongFile(f"{path} was written by a newer version")
+    except:
+        connection.close()
+        raise
+    return connection
+
+
+def dump(path: Path, *, views: Sequence[str] = VIEW_NAMES) -> Iterator[dict[str, Any]]:
+    """Every row of the views, one consistent state, ready for JSON: ``{"view": name, column: value, …}``."""
+    from sqlite_utils.db import Database
+
+    unknown = set(views) - set(VIEW_NAMES)
+    if unknown:
+        raise ValueError(f"no such view: {', '.join(sorted(unknown))}")
+    with closing(open_for_inspection(path)) as connection, classified(path):
+        connection.execute("begin")
+        database = Database(connection, execute_plugins=False, recursive_triggers=False)
+        for name in views:
+            for row in database.view(name).rows:
+                yield {"view": name, **row}
