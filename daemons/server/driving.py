@@ -15,6 +15,11 @@ class Bell:
     def ring(self) -> None:
         self._event.set()
 
+    def hush(self) -> None:
+        """Forget that it rang."""
+        if self._event.is_set():
+            self._event = trio.Event()
+
     async def heard_or(self, deadline: float) -> None:
         """Return when it rings, or when the event loop's clock reaches `deadline`."""
         with trio.move_on_at(deadline) if deadline < math.inf else trio.CancelScope():
@@ -31,3 +36,4 @@ async def drive(bell: Bell, *, deadline: Callable[[], float | None], tick: Calla
         else:
             await trio.lowlevel.checkpoint()
         tick()
+        bell.hush()  # what rang during the tick is in the deadline that is looked at next
