@@ -59,9 +59,10 @@ def test_publications_wait_for_the_first_page() -> None:
 def test_next_is_shown_and_known_is_dropped() -> None:
     """A publication whose predecessor was seen is shown at once; a second copy of it is not (E2, E6)."""
     machine = live()
-    assert texts(machine.published(message(1), now=0.0)) == ["a1"]
-    assert machine.published(message(1), now=0.0) == []
+    assert texts(machine.published(message(1, id=None), now=0.0)) == ["a1"]
     assert texts(machine.published(message(2), now=0.0)) == ["a2"]
+    assert machine.published(message(1, id=None), now=0.0) == []
+    assert machine.cursor == {"a": 2}
     assert machine.deadline is None
 
 
@@ -150,7 +151,8 @@ def test_copy_of_a_retry_is_shown_once_and_moves_up() -> None:
     early_copy = message(1, origin="a", clock=10, id=b"x", message="oi")
     assert texts(machine.published(late_copy, now=0.0)) == ["oi"]
     assert machine.published(early_copy, now=0.0) == [Moved(early_copy, (20, "b", 1))]
-    assert machine.cursor == {"a": 1, "b": 1}
+    assert machine.published(message(1, origin="c", clock=15, id=b"x", message="oi"), now=0.0) == []
+    assert machine.cursor == {"a": 1, "b": 1, "c": 1}
 
 
 def test_reused_id_with_other_content_is_another_message() -> None:

@@ -68,6 +68,7 @@ class Subscriber(RuleBasedStateMachine):
         self.asked: Fetch | None = None
         self.display: dict[object, Key] = {}
         self.now = 0.0
+        self.cursor: dict[str, int] = {}
         self.machine = Subscription({})
 
     @initialize(before=st.integers(0, 5), fresh=st.booleans())
@@ -152,6 +153,11 @@ class Subscriber(RuleBasedStateMachine):
         """The machine never forgets what is missing: it has asked, or knows when it will."""
         missing = self.machine.phase != "live"
         assert (self.asked is not None or self.machine.deadline is not None) == missing
+
+    @invariant()
+    def cursor_never_decreases(self) -> None:
+        before, self.cursor = self.cursor, self.machine.cursor or {}
+        assert all(self.cursor.get(origin, 0) >= seq for origin, seq in before.items())
 
     def teardown(self) -> None:
         """Heal: beacons tell the true heads, servers have everything; then the lists are equal."""
