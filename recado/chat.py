@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from recado import values
-from recado.connection import Answer, Connection
+from recado.connection import Connection
 from recado.failures import NameRefused, NameTaken, NoAnswer, RefusedByServer, refused_here
 from recado.keepsake import Keepsakes
 from recado.protocol import names
@@ -247,16 +247,16 @@ class Chat:
         answer = await self._connection.write(
             service, {**fields, "id": ident, "level": str(asked)}, deadline_seconds=deadline_seconds
         )
-        return self._receipt(answer, ident, asked)
-
-    def _receipt(self, answer: Answer, ident: bytes, asked: Level) -> Receipt:
-        return values.receipt(
+        receipt = values.receipt(
             answer.data,
             id=ident,
             server=answer.address,
             asked_level=asked,
             members=self._connection.members,
         )
+        if receipt.key is not None:
+            self._connection.wrote(receipt.key.origin, receipt.key.seq)
+        return receipt
 
     async def _usual_level(self) -> Level:
         """Quorum if there are enough members for one to be lost.  Asks once if nobody has said so yet."""

@@ -92,12 +92,15 @@ async def connect(
 
     `user`: who speaks; None to read only.  `servers`: their addresses, in the order in which to ask;
     without any, those that the `reference` lists.  `brokers`: the XPUB addresses to subscribe at;
-    without any, those that the servers name, and if they name none subscriptions poll the history.  `level`: how many durable copies a write waits for,
-    ``"local"``, ``"quorum"`` or ``"all"``; None means quorum with three members or more, else local.
-    `data`: a directory where the id of the login is kept, so that this user can log in again later;
-    without it only within this connection.
+    without any, those that the servers name, and if they name none subscriptions poll the history.
+    `level`: how many durable copies a write waits for, ``"local"``, ``"quorum"`` or ``"all"``; None
+    means quorum with three members or more, else local.  `data`: a directory where the id of the login
+    is kept, so that this user can log in again later; without it only within this connection.
+    `network`: what carries the bytes, if not a ZeroMQ network of its own.  `random`: of the pauses and
+    of the order of listed servers, for tests that must repeat.
 
-    Nothing is sent before the first request.  Raises `NameRefused` if `user` can't be a name.
+    Nothing is sent before the first request.  Raises `NameRefused` if `user` can't be a name and
+    `ValueError` if `level` is none.
     """
     if isinstance(servers, str) or isinstance(brokers, str):
         raise TypeError("servers and brokers are lists of addresses")

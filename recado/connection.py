@@ -25,6 +25,7 @@ from recado.failures import (
 from recado.protocol import codec
 from recado.protocol.errors import Malformed, ProtocolError
 from recado.protocol.lamport import LamportClock
+from recado.protocol.limits import SESSION_ORIGINS_MAX
 from recado.protocol.messages import Reply
 from recado.servers import Servers
 from recado.values import clock_of, members_told, whole
@@ -71,6 +72,7 @@ class _Course:
     write: bool = False
     elsewhere: bool = False
     unanswered: bool = False
+    session: dict[str, int] = field(default_factory=dict)
     tried: list[tuple[str, str]] = field(default_factory=list)
     unreadable: bool = False
     acks: int = 0
@@ -100,6 +102,7 @@ class Connection:
         self.patience = patience
         self.clock = LamportClock()
         self.members: int | None = None  # as the servers say
+        self._session: dict[str, int] = {}  # what reads must cover: the own confirmed writes
         self._open = True
         self._under_way: set[anyio.CancelScope] = set()
         self._random = random
@@ -129,6 +132,7 @@ class Connection:
         """
         course = self._course(service, data, deadline_seconds=deadline_seconds)
         course.elsewhere = elsewhere
+        course.session = dict(self._session)
         return await self._ask(course)
 
     async def write(
@@ -138,6 +142,16 @@ class Connection:
         course = self._course(service, data, deadline_seconds=deadline_seconds)
         course.write = True
         return await self._ask(course)
+
+    def wrote(self, origin: str, seq: int) -> None:
+        """A write was confirmed: from now on servers that do not have it are passed over for reads.
+
+        Read your writes (Terry et al., "Session guarantees", 1994), as long as any server that has
+        them answers; after one round through the servers in vain reads take what there is.
+        """
+        self._session[origin] = max(seq, self._session.pop(origin, 0))
+        if len(self._session) > SESSION_ORIGINS_MAX:
+            del self._session[next(iter(self._session))]
 
     def _course(self, service: str, data: Mapping[str, Any], *, deadline_seconds: float | None) -> _Course:
         span = self.patience.deadline_seconds if deadline_seconds is None else deadline_seconds
@@ -162,6 +176,7 @@ class Connection:
                 answer = await self._attempt(course, address)
                 if answer is not None:
                     return answer
+            course.session.clear()
             await anyio.sleep(max(0.0, min(course.left(), self._random.uniform(0, pause))))
             pause = min(2 * pause, self.patience.pause_seconds_max)
         raise self._verdict(course)
@@ -190,6 +205,8 @@ class Connection:
             try:
                 asker = await self.servers.asker(address)
                 data = {**course.data, "clock": self.clock.tick()}
+                if course.session:
+                    data["session"] = course.session
                 reply = codec.decode_reply(await asker.ask(codec.encode(course.service, data)))
             except WireError as error:
                 course.failed(address, str(error))

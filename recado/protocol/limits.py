@@ -67,6 +67,8 @@ MESSAGE_FRAMES_MAX: Final = 16  # frames of one multipart message, routing id in
 FRAMES_SKIPPED_PER_TURN: Final = 4096  # of an over-long multipart message, before others have their turn
 ASKS_OUT_MAX: Final = 1024  # requests of one asker without a reply; beyond it: refused
 LISTENER_REPLIES_QUEUED_MAX: Final = 1024  # to one client that does not read; beyond it: dropped
+LARGE_REPLY_BYTES: Final = 64 * KIB  # from here on replies are also bounded by their bytes:
+LARGE_REPLIES_BYTES_QUEUED_MAX: Final = 16 * MIB  # to one client that does not read; beyond it: dropped
 LISTENER_REQUESTS_QUEUED_MAX: Final = 256  # of one client; beyond it TCP holds the client back
 PUBLICATIONS_QUEUED_MAX: Final = 10_000  # to one subscriber that does not read; beyond it: dropped
 MEMORY_REQUESTS_QUEUED_MAX: Final = 8192  # at one listener of the in-memory network; beyond it: refused
@@ -79,6 +81,7 @@ BROKER_OUTSTANDING_BYTES_MAX: Final = 64 * MIB
 
 # Client library ------------------------------------------------------------------------------
 KNOWN_SERVERS_MAX: Final = 64  # addresses that a client keeps
+SESSION_ORIGINS_MAX: Final = 64  # origins of own writes that a client's reads insist on
 SUBSCRIPTION_BUFFER_MESSAGES: Final = 1000  # shown by the machine and not yet taken by the reader
 
 # Clocks --------------------------------------------------------------------------------------
@@ -113,6 +116,7 @@ assert PUSH_ENTRIES_MAX <= PAGE_ENTRIES_MAX <= ARRAY_ITEMS_MAX
 assert PUSH_ENTRIES_MAX <= WINDOW_ENTRIES_MAX
 assert MILESTONE_MS < MILESTONE_COARSE_MS < MILESTONE_FINE_MS
 assert ASKS_OUT_MAX <= LISTENER_REPLIES_QUEUED_MAX  # a good asker's replies always fit
+assert PEER_FRAME_BYTES_MAX <= LARGE_REPLIES_BYTES_QUEUED_MAX
 assert NAME_BYTES_MAX < TOPIC_FRAME_BYTES_MAX
 assert COMMIT_ENTRIES_MAX <= PENDING_ENTRIES_MAX
 assert CLIENT_ADVANCE_PER_REQUEST <= CLIENT_ADVANCE_BURST

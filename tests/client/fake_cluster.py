@@ -51,6 +51,7 @@ class FakeServer:
         self.garbage = False  # answers with bytes that are no reply
         self.refuse: Fields | None = None  # answers everything with this error
         self.plain = False  # as another project's server: no history, no fields of ours
+        self.behind = False  # has not got what readers have seen
         self.publishing = True
         self.publisher: Publisher | None = None
         self.on_request: Callable[[Asked], None] | None = None
@@ -100,6 +101,8 @@ class FakeServer:
         return codec.encode(asked.service, {**data, "timestamp": 1000, "clock": self.shared.clock})
 
     def _serve(self, asked: Asked) -> Fields:
+        if self.behind and getattr(asked.data, "session", None):
+            return {"status": "erro", "code": "behind", "message": "ainda não"}
         match asked.data:
             case Login() | CreateChannel() | Publish() | Message():
                 return self._write(asked)

@@ -10,6 +10,8 @@ from recado.client import (
     Busy,
     ChannelExists,
     ChannelMissing,
+    Chat,
+    Closed,
     Indeterminate,
     NameRefused,
     NameTaken,
@@ -302,3 +304,52 @@ async def test_many_tasks_share_a_connection() -> None:
             for number in range(50):
                 group.start_soon(chat.publish, "geral", f"{number}")
         assert {m["message"] for m in cluster.shared.messages} == {str(n) for n in range(50)}
+
+
+@on_both_loops
+async def test_reads_see_the_own_writes() -> None:
+    """A server that has not got an acknowledged write yet is passed over, unless none has it."""
+    async with fake_cluster() as cluster, connect("ana", **cluster.reaching()) as chat:
+        await chat.create_channel("geral")
+        await chat.publish("geral", "oi")
+        await cluster.kill(cluster.servers[0])
+        cluster.servers[1].behind = True
+        assert [m.text for m in await chat.history("geral")] == ["oi"]
+        assert chat.server == cluster.servers[2].address
+        cluster.servers[2].behind = True
+        assert len(await chat.history("geral")) == 1  # in vain: what there is
+
+
+@on_both_loops
+async def test_a_refusal_after_silence_is_not_certain() -> None:
+    """A write refused by the second server may have been kept by the first, which never answered."""
+    async with fake_cluster() as cluster, connect("ana", **cluster.reaching(level="local")) as chat:
+        with pytest.raises(ChannelMissing) as refused:
+            await chat.publish("nada", "oi")
+        assert refused.value.certain
+        cluster.servers[0].mute = True
+        with pytest.raises(ChannelMissing) as refused:
+            await chat.publish("nada", "oi")
+        assert not refused.value.certain
+
+
+@on_both_loops
+async def test_closing_ends_requests_of_other_tasks() -> None:
+    """A request under way in another task raises `Closed` when the connection is closed."""
+    ended = anyio.Event()
+    async with fake_cluster() as cluster, anyio.create_task_group() as group:
+        for server in cluster.servers:
+            server.mute = True
+
+        async def ask(chat: Chat) -> None:
+            with pytest.raises(Closed):
+                await chat.users()
+            ended.set()
+
+        async with connect("ana", **cluster.reaching()) as chat:
+            group.start_soon(ask, chat)
+            await anyio.sleep(1)
+        with anyio.fail_after(0.1):
+            await ended.wait()
+        with pytest.raises(Closed):
+            await chat.users()
