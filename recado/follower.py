@@ -143,7 +143,7 @@ class Follower:
         self._wake = anyio.Event()
         self._look_at = math.inf
         self._without_history = False
-        self._early: set[tuple[object, object]] = set()  # places published before the first page
+        self._early: dict[tuple[object, object], Mapping[str, Any]] = {}  # published before the first page
 
     def stop(self) -> None:
         """End `run`; items of this follower that wait are to be dropped."""
@@ -161,7 +161,7 @@ class Follower:
             return
         self._connection.clock.receive(values.clock_of(body))
         if self._machine.phase == "opening" and len(self._early) < SUBSCRIPTION_BUFFER_MAX:
-            self._early.add((body.get("origin"), body.get("seq")))
+            self._early[body.get("origin"), body.get("seq")] = body
         self._carry_out(self._machine.published(body, now=anyio.current_time()))
 
     def beacon(self, body: Mapping[str, Any]) -> None:
@@ -212,7 +212,7 @@ class Follower:
 
     async def _history(
         self, fields: Mapping[str, Any], *, elsewhere: bool
-    ) -> tuple[list[dict[str, Any]], dict[str, int], bool]:
+    ) -> tuple[list[Mapping[str, Any]], dict[str, int], bool]:
         """(messages of this target, upto, more).  A server without history has nothing, and no more."""
         try:
             answer = await self._connection.read("history", fields, elsewhere=elsewhere)
@@ -224,15 +224,16 @@ class Follower:
         found = answer.data.get("messages")
         if not isinstance(found, list):
             raise Unreadable("no list of messages")
-        messages = [m for m in found if isinstance(m, dict) and self.target.concerns(m)]
+        messages: list[Mapping[str, Any]] = [m for m in found if isinstance(m, dict)]
+        messages = [m for m in messages if self.target.concerns(m)]
         return messages, values.vector(answer.data.get("upto")), answer.data.get("more") is True
 
-    def _recent(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Of the first page the backlog, and what was published since the subscription began."""
-        early, self._early = self._early, set()
-        live = [m for m in messages if (m.get("origin"), m.get("seq")) in early]
+    def _recent(self, messages: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Of the first page the backlog, and all that was published since the subscription began."""
+        early, self._early = self._early, {}
         before = [m for m in messages if (m.get("origin"), m.get("seq")) not in early]
-        return before[max(0, len(before) - self._backlog) :] + live
+        placed = [m for m in early.values() if m.get("origin") is not None]  # the others were shown
+        return before[max(0, len(before) - self._backlog) :] + placed
 
     async def _look(self) -> None:
         """Nothing was heard for long: treat the history as if it were just being published."""

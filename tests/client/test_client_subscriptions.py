@@ -9,6 +9,7 @@ from fake_cluster import XPUB, XSUB, FakeServer, fake_cluster
 
 from recado.client import Subscription, connect
 from recado.protocol import codec
+from recado.protocol.messages import Asked
 from recado.protocol.publications import BEACON_TOPIC, beacon
 from recado.wire.memory import MemoryNetwork
 from recado.wire.ports import Publication
@@ -291,3 +292,31 @@ async def test_closing_is_prompt() -> None:
         async with connect("ana", **cluster.reaching()) as chat, chat.subscribe("geral", direct=True):
             began = anyio.current_time()
         assert anyio.current_time() - began < 0.6
+
+
+class SlowHistory:
+    """Replies take a second, publications none."""
+
+    def delays(self, source: str, destination: str, kind: str, size: int) -> list[float]:
+        return [1.0 if kind == "reply" else 0.0]
+
+
+@on_both_loops
+async def test_what_is_published_while_the_history_is_fetched_is_shown() -> None:
+    """Of a burst between subscription and first page, larger than that page, nothing is missing."""
+    async with (
+        fake_cluster(network=MemoryNetwork(SlowHistory())) as cluster,
+        connect("ana", **cluster.reaching()) as chat,
+    ):
+        cluster.servers[0].say(GERAL, "antes")
+
+        def burst(asked: Asked) -> None:
+            if asked.service == "history":
+                cluster.servers[0].on_request = None
+                for number in range(300):
+                    cluster.servers[0].say(GERAL, f"{number}")
+
+        cluster.servers[0].on_request = burst
+        async with chat.subscribe("geral") as incoming:
+            assert await texts(incoming, 300) == [f"{n}" for n in range(300)]
+            await nothing_more(incoming)
