@@ -84,7 +84,7 @@ def send_fast(socket: RawSocket, head: Sequence[bytes], body: bytes) -> bool:
             _send(socket, frame, _MORE, True, False)
             sent += 1
         _send(socket, body, _DONTWAIT, True, False)
-    except zmq.ZMQError as error:
+    except (zmq.ZMQError, TypeError) as error:
         _after_refusal(socket, [*head, body], sent=sent, error=error)
         return False
     return True
@@ -98,18 +98,40 @@ def send_documented(socket: RawSocket, head: Sequence[bytes], body: bytes) -> bo
             socket.send(frame, zmq.SNDMORE | zmq.DONTWAIT)
             sent += 1
         socket.send(body, zmq.DONTWAIT)
-    except zmq.ZMQError as error:
+    except (zmq.ZMQError, TypeError) as error:
         _after_refusal(socket, [*head, body], sent=sent, error=error)
         return False
     return True
 
 
-def _after_refusal(socket: RawSocket, frames: list[bytes], *, sent: int, error: zmq.ZMQError) -> None:
-    """Leave the socket between two messages.
+def send_tracked(socket: RawSocket, head: Sequence[bytes], body: bytes) -> zmq.MessageTracker | None:
+    """As `send`, without copying the body; the tracker tells when libzmq has let go of it.
+
+    None if the socket does not take the message.  Pays for itself from about 64 KiB on: pyzmq then
+    has a thread of its own that hears what libzmq frees.
+    """
+    sent = 0
+    try:
+        for frame in head:
+            socket.send(frame, zmq.SNDMORE | zmq.DONTWAIT)
+            sent += 1
+        return socket.send(body, zmq.DONTWAIT, copy=False, track=True)
+    except (zmq.ZMQError, TypeError) as error:
+        _after_refusal(socket, [*head, body], sent=sent, error=error)
+        return None
+
+
+def _after_refusal(socket: RawSocket, frames: list[bytes], *, sent: int, error: Exception) -> None:
+    """Leave the socket between two messages after frame number `sent` was not taken.
 
     A connection that ends inside a multipart message makes libzmq swallow frames up to the last
-    one of that message; were the rest not sent, it would swallow the next message instead.
+    one of that message; were the rest not sent, it would swallow the next message instead.  A frame
+    that is no bytes is a caller's mistake (raised again), but may not make two replies one.
     """
+    if not isinstance(error, zmq.ZMQError):
+        if sent:
+            socket.send(b"", zmq.DONTWAIT)
+        raise error
     if error.errno not in _REFUSALS:
         raise error
     if sent == 0:

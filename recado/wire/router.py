@@ -6,6 +6,8 @@ import zmq
 
 from recado.protocol.limits import (
     DRAIN_MESSAGES_MAX,
+    LARGE_REPLIES_BYTES_QUEUED_MAX,
+    LARGE_REPLY_BYTES,
     LISTENER_REPLIES_QUEUED_MAX,
     LISTENER_REQUESTS_QUEUED_MAX,
     MESSAGE_FRAMES_MAX,
@@ -36,11 +38,36 @@ def parse(message: list[bytes]) -> Incoming:
     return Incoming(envelope, message[body_at])
 
 
+class _LargeReplies:
+    """The large replies that libzmq still holds, per client.
+
+    A high-water mark counts messages: a thousand pages of history for a client that never reads
+    would be a gigabyte.  So of large replies the bytes are counted too.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[bytes, list[tuple[zmq.MessageTracker, int]]] = {}
+
+    def has_room(self, client: bytes, size: int) -> bool:
+        self._forget_sent(next(iter(self._held), client))  # in turn, so that the departed go too
+        self._forget_sent(client)
+        held = sum(size for _, size in self._held.get(client, ()))
+        return held + size <= LARGE_REPLIES_BYTES_QUEUED_MAX
+
+    def add(self, client: bytes, tracker: zmq.MessageTracker, size: int) -> None:
+        self._held.setdefault(client, []).append((tracker, size))
+
+    def _forget_sent(self, client: bytes) -> None:
+        held = self._held.pop(client, [])
+        if left := [(tracker, size) for tracker, size in held if not tracker.done]:
+            self._held[client] = left
+
+
 class Router:
     """`ports.Listener` over a ROUTER socket.
 
-    `dropped` counts the replies whose client was gone or did not read: at most
-    `LISTENER_REPLIES_QUEUED_MAX` wait for one client.
+    `dropped` counts the replies whose client was gone or did not read: for one client wait at most
+    `LISTENER_REPLIES_QUEUED_MAX` replies, of large ones at most `LARGE_REPLIES_BYTES_QUEUED_MAX`.
     """
 
     def __init__(self, context: "zmq.Context[RawSocket]", address: str, options: WireOptions) -> None:
@@ -58,6 +85,7 @@ class Router:
         raw.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self._address = bind(raw, address)
         self._socket = Socket(raw)
+        self._large = _LargeReplies()
         self.dropped = 0
 
     @property
@@ -74,12 +102,25 @@ class Router:
         raw = self._socket.raw
         sent = 0
         for envelope, body in replies:
-            if frames.send(raw, envelope, body):
+            if len(body) < LARGE_REPLY_BYTES:
+                taken = frames.send(raw, envelope, body)
+            else:
+                taken = self._send_large(raw, envelope, body)
+            if taken:
                 sent += 1
             else:
                 self.dropped += 1
         self._socket.recheck()
         return sent
+
+    def _send_large(self, raw: RawSocket, envelope: tuple[bytes, ...], body: bytes) -> bool:
+        client = envelope[0]
+        if not self._large.has_room(client, len(body)):
+            return False
+        tracker = frames.send_tracked(raw, envelope, body)
+        if tracker is not None:
+            self._large.add(client, tracker, len(body))
+        return tracker is not None
 
     def close(self) -> None:
         self._socket.close()

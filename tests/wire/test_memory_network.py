@@ -16,7 +16,7 @@ from recado.protocol.limits import (
     REQUEST_FRAME_BYTES_MAX,
 )
 from recado.wire.memory import ConstantDelay, MemoryNetwork, TrafficKind
-from recado.wire.ports import Asker, Incoming, Listener, Outgoing, Publication, Subscriber, WireError
+from recado.wire.ports import Asker, Listener, Outgoing, Publication, Subscriber, WireError
 
 SERVER, BROKER, CLIENT = "tcp://server:5555", ("tcp://broker:5557", "tcp://broker:5558"), "client"
 
@@ -306,7 +306,6 @@ async def _story(seed: int) -> list[tuple[float, bytes]]:
 
     trace: list[tuple[float, bytes]] = []
     network = MemoryNetwork(Weather())
-    pending: list[Incoming] = []
     async with network.host("server").listener(SERVER) as listener, trio.open_nursery() as nursery:
 
         async def client(name: int) -> None:
@@ -321,10 +320,7 @@ async def _story(seed: int) -> list[tuple[float, bytes]]:
 
         for name in range(5):
             nursery.start_soon(client, name)
-        while True:
-            pending += await listener.receive_batch()
-            listener.send(Outgoing(r.envelope, r.body or b"") for r in pending)
-            pending.clear()
+        nursery.start_soon(echo, listener)
     return trace
 
 

@@ -63,7 +63,7 @@ async def test_a_batch_is_bounded(world: World) -> None:
     ):
         for number in range(20):
             tasks.start_soon(asker.ask, b"%d" % number)
-        seen = []
+        seen: list[bytes | None] = []
         while len(seen) < 20:
             batch = await listener.receive_batch(3)
             assert 1 <= len(batch) <= 3
@@ -261,7 +261,7 @@ async def test_a_full_burst_is_answered_completely(world: World) -> None:
 @everywhere
 async def test_closing_ends_the_waiting(world: World) -> None:
     """Tasks that wait at an end get `WireError` when it closes, and so does later use."""
-    refused = []
+    refused: list[int] = []
 
     async def expect_refusal(number: int) -> None:
         with pytest.raises(WireError):

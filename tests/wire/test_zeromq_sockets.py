@@ -12,7 +12,7 @@ from recado.wire import frames
 from recado.wire.ports import Incoming, Network, Outgoing, WireError
 from recado.wire.zeromq import WireOptions, ZeroMQNetwork
 
-STALL_SECONDS = 2.0
+STALL_SECONDS = 5.0
 
 
 def test_the_fast_frame_calls_are_there() -> None:
@@ -78,6 +78,19 @@ def test_sending_to_nobody_is_refused(send: Send) -> None:
             assert not send(router, [b"nobody", b""], b"body")
         with pytest.raises(zmq.ZMQError):
             send(router, [b"nobody", b""], b"body")
+
+
+@pytest.mark.parametrize("send", [frames.send_fast, frames.send_documented, frames.send_tracked])
+def test_a_frame_that_is_no_bytes_spoils_only_its_message(send: Send) -> None:
+    """The mistake is raised, and the next message is not taken for the rest of the spoilt one."""
+    with zmq.Context() as context, context.socket(zmq.PAIR) as one, context.socket(zmq.PAIR) as two:
+        one.bind("inproc://frames")
+        two.connect("inproc://frames")
+        with pytest.raises(TypeError):
+            send(one, [b"id", b""], None)  # type: ignore[arg-type]
+        assert send(one, [b"id"], b"next")
+        assert frames.receive(two) == ([b"id", b"", b""], False)
+        assert frames.receive(two) == ([b"id", b"next"], False)
 
 
 @pytest.mark.slow
