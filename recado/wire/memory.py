@@ -22,6 +22,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from recado.wire.addresses import ANY_PORT, to_listen
 from recado.wire.memory_ends import End, MemoryAsker, MemoryListener
 from recado.wire.memory_pubsub import MemoryForwarder, MemoryPublisher, MemorySubscriber
 from recado.wire.ports import Network, WireError
@@ -98,16 +99,11 @@ class MemoryNetwork:
         return full
 
     def _filled_in(self, address: str, host: str) -> str:
-        transport, separator, rest = address.partition("://")
-        if not separator or transport not in ("tcp", "ipc") or not rest:
-            raise WireError(f"{address!r} is not an address like tcp://host:port or ipc://path")
+        transport, name, port = to_listen(address)
         if transport == "ipc":
             return address
-        name, _, port = rest.rpartition(":")
-        if not name or not (port == "*" or port.isdecimal()):
-            raise WireError(f"cannot listen at {address}: not a usable address")
         name = host if name in _ANY_HOST else name
-        if port in ("*", "0"):
+        if port in ANY_PORT:
             free = (f"{transport}://{name}:{number}" for number in self._ports)
             return next(full for full in free if full not in self.listening)
         return f"{transport}://{name}:{port}"

@@ -12,6 +12,7 @@ from recado.protocol.limits import (
     PEER_FRAME_BYTES_MAX,
     REQUEST_FRAME_BYTES_MAX,
 )
+from recado.wire.addresses import to_connect
 from recado.wire.mailbox import CLOSED, Mailbox
 from recado.wire.ports import Incoming, Outgoing, WireError
 
@@ -114,6 +115,7 @@ class MemoryAsker(End):
 
     def __init__(self, network: "MemoryNetwork", host: str, address: str) -> None:
         super().__init__(network, host)
+        to_connect(address)
         self._address = address
         # Like the routing ids libzmq makes: a zero byte and a number.
         self._id = b"\0" + network.number().to_bytes(4, "big")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import anyio
 
 from recado.protocol.limits import DRAIN_MESSAGES_MAX, PUBLICATIONS_QUEUED_MAX
+from recado.wire.addresses import to_connect
 from recado.wire.mailbox import Mailbox
 from recado.wire.memory_ends import End
 from recado.wire.ports import Publication, WireError
@@ -27,7 +28,9 @@ class MemoryPublisher(End):
 
     def __init__(self, network: "MemoryNetwork", host: str, addresses: Iterable[str]) -> None:
         super().__init__(network, host)
-        self._addresses = tuple(addresses)
+        self._addresses = tuple(dict.fromkeys(addresses))
+        for address in self._addresses:
+            to_connect(address)
 
     def publish(self, publications: Iterable[Publication]) -> None:
         """Hand over without waiting.  Raises `WireError` only once closed."""
@@ -50,6 +53,8 @@ class MemorySubscriber(End):
     def __init__(self, network: "MemoryNetwork", host: str, addresses: Iterable[str]) -> None:
         super().__init__(network, host)
         self.addresses = tuple(dict.fromkeys(addresses))
+        for address in self.addresses:
+            to_connect(address)
         self.topics: dict[bytes, None] = {}  # a set that keeps its order
         self._mailbox: Mailbox[_Forwarded] = Mailbox(PUBLICATIONS_QUEUED_MAX)
         network.subscribers.append(self)

@@ -27,7 +27,7 @@ class ZeroMQPublisher:
         self, context: "zmq.Context[RawSocket]", addresses: Iterable[str], options: WireOptions
     ) -> None:
         raw = _open(context, zmq.PUB, options=options)
-        for address in addresses:
+        for address in dict.fromkeys(addresses):
             connect(raw, address)
         self._socket = Socket(raw)
 
@@ -48,7 +48,7 @@ class ZeroMQSubscriber:
         self, context: "zmq.Context[RawSocket]", addresses: Iterable[str], options: WireOptions
     ) -> None:
         raw = _open(context, zmq.SUB, options=options)
-        for address in addresses:
+        for address in dict.fromkeys(addresses):
             connect(raw, address)
         self._socket = Socket(raw)
         self._topics: set[bytes] = set()

@@ -22,6 +22,7 @@ import zmq
 
 from recado.protocol.limits import FRAMES_SKIPPED_PER_TURN, PEER_FRAME_BYTES_MAX
 from recado.wire import frames
+from recado.wire.addresses import Address, to_connect, to_listen
 from recado.wire.frames import RawSocket
 from recado.wire.ports import WireError
 
@@ -170,8 +171,8 @@ def _ms(seconds: float) -> int:
 def bind(raw: RawSocket, address: str) -> str:
     """Bind and return the address with the port filled in.  Raises `WireError` and closes `raw`."""
     try:
-        _prepare(raw, address)
-        if _ipc_in_use(address):
+        _prepare(raw, parts := to_listen(address))
+        if parts.transport == "ipc" and _ipc_in_use(parts.host):
             raise WireError(f"cannot listen at {address}: address already in use")
         raw.bind(address)
     except zmq.ZMQError as error:
@@ -186,7 +187,7 @@ def bind(raw: RawSocket, address: str) -> str:
 def connect(raw: RawSocket, address: str) -> None:
     """Connect in the background.  Raises `WireError` for an address that can never work; closes `raw`."""
     try:
-        _prepare(raw, address)
+        _prepare(raw, to_connect(address))
         raw.connect(address)
     except zmq.ZMQError as error:
         raw.close(linger=0)
@@ -196,11 +197,8 @@ def connect(raw: RawSocket, address: str) -> None:
         raise
 
 
-def _prepare(raw: RawSocket, address: str) -> None:
-    transport, separator, rest = address.partition("://")
-    if not separator or transport not in ("tcp", "ipc") or not rest:
-        raise WireError(f"{address!r} is not an address like tcp://host:port or ipc://path")
-    if transport == "tcp" and rest.startswith("["):
+def _prepare(raw: RawSocket, parts: Address) -> None:
+    if parts.transport == "tcp" and parts.host.startswith("["):
         raw.setsockopt(zmq.IPV6, 1)
 
 
@@ -212,10 +210,9 @@ def _reason(error: zmq.ZMQError) -> str:
     return os.strerror(error.errno or 0).lower()
 
 
-def _ipc_in_use(address: str) -> bool:
+def _ipc_in_use(path: str) -> bool:
     """Whether somebody listens there: libzmq itself would take the path away from a live listener."""
-    path = address.removeprefix("ipc://")
-    if path in (address, "*") or path.startswith("@"):
+    if path == "*" or path.startswith("@"):
         return False
     with unix.socket(unix.AF_UNIX, unix.SOCK_STREAM) as probe:
         probe.setblocking(False)

@@ -172,13 +172,21 @@ async def test_a_taken_address_is_refused(world: World) -> None:
 @everywhere
 async def test_unusable_addresses_are_refused(world: World) -> None:
     """What can never be an address raises `WireError` at both ends, at once."""
-    for address in ("5555", "udp://127.0.0.1:5555", "tcp://", ""):
-        with pytest.raises(WireError):
-            async with world.network.listener(address):
-                pass
-    with pytest.raises(WireError):
-        async with world.network.listener("tcp://127.0.0.1:http"):
-            pass
+    never = ["5555", "udp://127.0.0.1:5555", "tcp://", "tcp://127.0.0.1", "ipc://", ""]
+    never += ["tcp://127.0.0.1:http", "tcp://127.0.0.1:65536", "tcp://:5555", "tcp://127.0.0.1:-1"]
+    for address in never:
+        for end in (
+            world.network.listener(address),
+            world.network.asker(address),
+            world.network.publisher([address]),
+            world.network.subscriber([address]),
+            world.network.forwarder(world.address(), address),
+        ):
+            with pytest.raises(WireError):
+                await end.__aenter__()
+    for address in ("tcp://127.0.0.1:0", "tcp://127.0.0.1:*", "tcp://*:5555"):
+        with pytest.raises(WireError, match="cannot connect"):
+            await world.network.asker(address).__aenter__()
 
 
 @everywhere
