@@ -1,9 +1,10 @@
 """Which clock adjustments a server believes (C4, B10).
 
 An adjustment is a difference in seconds, so it may travel slowly; but it must not be taken twice, nor
-from a coordinator whose term is over.  Ours carry (epoch, round): the epoch must be at least the
-largest seen anywhere, the pair must be new.  An adjustment beyond a day is believed only by a clock
-that was never adjusted, which is how a node with a dead battery comes up.
+from a coordinator whose term is over.  Ours carry (epoch, round): the epoch must be the one that the
+election follows, the round must be new.  An epoch is never learnt from an adjustment, or a forged one
+would make every later true one stale.  An adjustment beyond a day is believed only by a clock that was
+never adjusted, which is how a node with a dead battery comes up.
 
 Plain adjustments of other projects' coordinators carry neither.  They are believed only while no
 coordinator of ours is at work, seldom, and never beyond a day.
@@ -24,7 +25,7 @@ class AdjustmentGate:
     """A receiver's fence before `DisciplinedClock.adjust`; the coordinator's own adjustments pass it too.
 
     `refusal` says why the latest adjustment was refused (None: it was accepted): `not_finite`,
-    `too_large`, `stale_epoch`, `stale_round`, `no_round`, `supervised`, `too_soon`.
+    `too_large`, `stale_epoch`, `unknown_epoch`, `stale_round`, `no_round`, `supervised`, `too_soon`.
     """
 
     __slots__ = ("_accepted", "_accepted_at", "_plain_at", "_seen", "refusal")
@@ -37,7 +38,7 @@ class AdjustmentGate:
         self._plain_at = -math.inf
 
     def observe(self, epoch: Epoch) -> None:
-        """The election has seen `epoch`: adjustments of lower ones are stale from now on."""
+        """The election follows `epoch`: its adjustments count, those of lower ones are stale from now on."""
         if self._seen is None or epoch > self._seen:
             self._seen = epoch
 
@@ -55,7 +56,6 @@ class AdjustmentGate:
         if epoch is None or round is None:
             self._plain_at = now
         else:
-            self.observe(epoch)
             self._accepted = (epoch, round)
             self._accepted_at = now
         return float(delta_seconds)
@@ -69,7 +69,9 @@ class AdjustmentGate:
             return self._plain_problem(delta_seconds, now)
         if round is None:
             return "no_round"
-        if self._seen is not None and epoch < self._seen:
+        if self._seen is None or epoch > self._seen:
+            return "unknown_epoch"
+        if epoch < self._seen:
             return "stale_epoch"
         if self._accepted is not None and (epoch, round) <= self._accepted:
             return "stale_round"

@@ -22,9 +22,15 @@ def give(
     return gate.refusal or "taken"
 
 
+def following(epoch: Epoch) -> AdjustmentGate:
+    gate = AdjustmentGate()
+    gate.observe(epoch)
+    return gate
+
+
 def test_each_round_counts_once() -> None:
     """A repeated or an earlier round of an epoch is refused, a later one is taken."""
-    gate = AdjustmentGate()
+    gate = following(NEW)
     assert [give(gate, 1.0, round=n) for n in (3, 3, 2, 4)] == [
         "taken",
         "stale_round",
@@ -33,18 +39,21 @@ def test_each_round_counts_once() -> None:
     ]
 
 
-def test_lower_epoch_is_refused_whoever_named_the_higher() -> None:
-    """An epoch below one accepted, or below one that the election saw, is stale; rounds begin anew above."""
-    gate = AdjustmentGate()
+def test_only_the_epoch_of_the_election_counts() -> None:
+    """Below it is stale, above it or before any election unknown; rounds begin anew in a new epoch."""
+    assert give(AdjustmentGate(), 1.0) == "unknown_epoch"
+    gate = following(OLD)
+    assert give(gate, 1.0, epoch=NEW, round=2**60) == "unknown_epoch"
     assert give(gate, 1.0, epoch=OLD, round=7) == "taken"
     gate.observe(NEW)
+    gate.observe(OLD)
     assert give(gate, 1.0, epoch=OLD, round=8) == "stale_epoch"
     assert give(gate, 1.0, epoch=NEW, round=1) == "taken"
 
 
 def test_a_day_is_the_most_unless_never_adjusted() -> None:
     """A clock from 1970 may be set by the first adjustment; after that nobody moves it by over a day."""
-    gate = AdjustmentGate()
+    gate = following(NEW)
     assert give(gate, 1.7e9) == "taken"
     assert give(gate, -ADJUSTMENT_SECONDS_MAX - 1, round=2) == "too_large"
     assert give(gate, -ADJUSTMENT_SECONDS_MAX, round=2) == "taken"
@@ -52,31 +61,31 @@ def test_a_day_is_the_most_unless_never_adjusted() -> None:
 
 def test_first_adjustment_is_bounded_too() -> None:
     """Not even a clock that was never adjusted leaves its century."""
-    assert give(AdjustmentGate(), 1e11) == "too_large"
+    assert give(following(NEW), 1e11) == "too_large"
 
 
 @pytest.mark.parametrize("delta", [float("nan"), float("inf")])
 def test_adjustment_is_a_number(delta: float) -> None:
     """Infinity and NaN never reach the clock."""
-    assert give(AdjustmentGate(), delta) == "not_finite"
+    assert give(following(NEW), delta) == "not_finite"
 
 
 def test_epoch_without_round_is_refused() -> None:
     """An adjustment that claims a term must say which round of it, else it could be repeated."""
-    assert give(AdjustmentGate(), 1.0, round=None) == "no_round"
+    assert give(following(NEW), 1.0, round=None) == "no_round"
 
 
 def test_refused_adjustment_leaves_no_trace() -> None:
-    """A forged huge adjustment of a high epoch does not make the true coordinator's stale."""
-    gate = AdjustmentGate()
-    assert give(gate, 0.0, epoch=OLD, round=1) == "taken"
-    assert give(gate, 1e6, epoch=NEW, round=9) == "too_large"
-    assert give(gate, 1.0, epoch=OLD, round=2) == "taken"
+    """A refused adjustment of a high round does not make the true coordinator's stale."""
+    gate = following(NEW)
+    assert give(gate, 0.0, round=1) == "taken"
+    assert give(gate, 1e6, round=9) == "too_large"
+    assert give(gate, 1.0, round=2) == "taken"
 
 
 def test_plain_adjustments_are_few_small_and_never_beside_ours() -> None:
     """Without an epoch: a day at most even at first, seldom, not soon after one with an epoch."""
-    gate = AdjustmentGate()
+    gate = following(NEW)
 
     def plain(delta: float, now: float) -> str:
         return give(gate, delta, epoch=None, round=None, now=now)

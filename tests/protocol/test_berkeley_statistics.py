@@ -34,6 +34,7 @@ class Member:
         self.one_way_seconds = rng.uniform(0.0002, 0.02)
         self.clock = DisciplinedClock(lambda: self.wall(world.now), lambda: world.now)
         self.gate = AdjustmentGate()
+        self.gate.observe(EPOCH)
         self.shown = self.clock.time()
         self.backward_steps = 0
 
