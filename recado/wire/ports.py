@@ -1,6 +1,6 @@
 """The seam between programs and the network: what a socket must do, whatever carries the bytes.
 
-Two implementations: ZeroMQ (`recado.wire.sockets`, `zeromq_network`) and memory (`recado.wire.memory`).
+Two implementations: ZeroMQ (`recado.wire.zeromq`) and memory (`recado.wire.memory`).
 All ends are async context managers' children: a `Network` method returns one, leaving it closes the
 end.  Ends belong to one event loop; `receive_batch` may be awaited by one task at a time.  Sending
 never waits: what does not fit is refused (False) or dropped, and counted.
