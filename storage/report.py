@@ -79,6 +79,9 @@ class Findings:
         if len(self.differences) < VERIFY_DIFFERENCES_MAX:
             self.differences.append(difference)
 
+    def unreadable(self, name: str) -> None:
+        self.add(Difference("unreadable", f"{name} is damaged", {name: "damaged"}))
+
     def behind(self, part: InFlight) -> None:
         has = dict.fromkeys(part.has, "has them") | dict.fromkeys(part.lacks, "has not")
         text = f"{span(part.origin, part.first, part.last)} not in {', '.join(part.lacks)}"

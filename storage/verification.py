@@ -19,7 +19,7 @@ from recado.protocol.limits import VERIFY_MATERIALISE_ENTRIES_MAX
 from recado.protocol.messages import Entry
 from recado.protocol.vector import heads_digest
 from recado.protocol.views import Views, materialise
-from storage.database import classified, open_memory, passes_check
+from storage.database import StorageFailed, classified, open_memory, passes_check
 from storage.inspection import open_for_inspection
 from storage.loading import read_heads, read_meta
 from storage.report import Difference, Findings, InFlight, Report, Summary, span
@@ -82,21 +82,26 @@ def verify(paths: Sequence[Path], *, settled: bool = False) -> Report:
 
     Raises `WrongFile` or `StorageError` if a file cannot be read at all.
     """
+    found = Findings()
     with ExitStack() as stack:
-        opened = {str(p): stack.enter_context(closing(open_for_inspection(p))) for p in paths}
-        return _verify(opened, settled=settled)
+        opened = {}
+        for path in paths:
+            try:
+                opened[str(path)] = stack.enter_context(closing(open_for_inspection(path)))
+            except StorageFailed:
+                found.unreadable(str(path))
+        return _verify(opened, found, settled=settled)
 
 
 def verify_images(images: Mapping[str, bytes], *, settled: bool = False) -> Report:
     """The same for images of in-memory replicas, by name."""
     with ExitStack() as stack:
         opened = {name: stack.enter_context(closing(open_memory(i))) for name, i in images.items()}
-        return _verify(opened, settled=settled)
+        return _verify(opened, Findings(), settled=settled)
 
 
-def _verify(connections: Mapping[str, sqlite3.Connection], *, settled: bool) -> Report:
+def _verify(connections: Mapping[str, sqlite3.Connection], found: Findings, *, settled: bool) -> Report:
     with classified(", ".join(connections)):
-        found = Findings()
         snapshots = [Snapshot(name, db) for name, db in connections.items() if _readable(name, db, found)]
         gather = sum(s.count("entry") for s in snapshots) <= VERIFY_MATERIALISE_ENTRIES_MAX
         for origin in sorted({origin for s in snapshots for origin in s.numbers}):
@@ -123,7 +128,7 @@ def _readable(name: str, connection: sqlite3.Connection, found: Findings) -> boo
     except sqlite3.DatabaseError:
         sound = False
     if not sound:
-        found.add(Difference("unreadable", f"{name} is damaged", {name: "damaged"}))
+        found.unreadable(name)
     return sound
 
 
@@ -148,6 +153,7 @@ class OriginComparison:
             seq = min(present)
             if seq > expected:  # nobody has it, though later entries are there
                 _extend(self._holes, (expected, seq - 1, [], list(self._snapshots)))
+                self._hashes = dict.fromkeys(self._snapshots, None)
             here = {name: row for name, row in current.items() if row is not None and row.seq == seq}
             self._place(seq, here)
             for name in here:

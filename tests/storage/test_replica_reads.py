@@ -105,7 +105,7 @@ def mine(row: MessageRow, user: str, peer: str | None) -> bool:
 
 
 def test_last_messages_of_channels_and_users() -> None:
-    """The last ones before a key, in total order; direct messages of both directions, with one peer or all."""
+    """The last ones before a key, in total order; direct ones in both directions, with one peer or all."""
     entries = conversation(120)
     author_of = {name: uid(name) for name in ("ana", "bia", "caio")}
     replica = replica_of(entries)
