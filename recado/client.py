@@ -23,7 +23,8 @@ from random import Random, SystemRandom
 
 from recado.background import Background
 from recado.chat import Chat, checked
-from recado.connection import Connection, Patience
+from recado.connection import Connection
+from recado.course import Patience
 from recado.failures import (
     BadReply,
     Busy,

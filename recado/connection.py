@@ -1,90 +1,31 @@
 """Requests that never hang: attempt, deadline, next server, and an honest end.
 
-An attempt that runs out of time is cancelled, and the wire drops its reply when it comes late, so an
-answer always belongs to the attempt that is under way.  Every attempt of one request carries the same
-id and timestamp and its own Lamport stamp (increment before each send, `max` + 1 on receive).
+The decisions are those of a pure machine (`recado.protocol.retry`), carried out here.  An attempt that
+runs out of time is cancelled, and the wire drops its reply when it comes late, so an answer always
+belongs to the attempt that is under way.  Every attempt carries the same id and timestamp and its own
+Lamport stamp (increment before each send, `max` + 1 on receive).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 import anyio
 
-from recado.failures import (
-    BadReply,
-    Busy,
-    ChatError,
-    Closed,
-    Indeterminate,
-    NoAnswer,
-    RefusedByServer,
-    refusal,
-)
+from recado.course import Answer, Course, Patience
+from recado.failures import Busy, Closed, refusal
 from recado.protocol import codec
 from recado.protocol.errors import Malformed, ProtocolError
 from recado.protocol.lamport import LamportClock
 from recado.protocol.limits import SESSION_ORIGINS_MAX
 from recado.protocol.messages import Reply
+from recado.protocol.retry import Outcome, Retry, Send
 from recado.servers import Servers
 from recado.values import clock_of, members_told, whole
 from recado.wire.ports import WireError
 
 # Refusals that speak of the server and not of the request: another may carry it out.
 _ELSEWHERE = frozenset({"draining", "storage_full", "behind"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long a request waits, in seconds.
-
-    `attempt_seconds` for one server, `deadline_seconds` in all; between two rounds through the
-    servers a random pause up to `pause_seconds`, doubled each time up to `pause_seconds_max`.  A
-    subscription that heard nothing from its brokers, not even a beacon, for `silence_seconds` looks into
-    the history; without brokers it does so every `poll_seconds`.
-    """
-
-    attempt_seconds: float = 3.0
-    deadline_seconds: float = 15.0
-    pause_seconds: float = 0.1
-    pause_seconds_max: float = 2.0
-    silence_seconds: float = 6.0
-    poll_seconds: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The data of a reply that succeeded, and the address that gave it."""
-
-    data: dict[str, Any]
-    address: str
-
-
-@dataclass(slots=True)
-class _Course:
-    """What has become of one request so far."""
-
-    service: str
-    data: Mapping[str, Any]
-    span_seconds: float
-    deadline: float
-    write: bool = False
-    elsewhere: bool = False
-    unanswered: bool = False
-    session: dict[str, int] = field(default_factory=dict)
-    tried: list[tuple[str, str]] = field(default_factory=list)
-    unreadable: bool = False
-    acks: int = 0
-    of: int | None = None
-    busy: RefusedByServer | None = None
-
-    def failed(self, address: str, what: str) -> None:
-        self.tried.append((address, what))
-        del self.tried[:-16]
-
-    def left(self) -> float:
-        return self.deadline - anyio.current_time()
 
 
 class Connection:
@@ -153,12 +94,13 @@ class Connection:
         if len(self._session) > SESSION_ORIGINS_MAX:
             del self._session[next(iter(self._session))]
 
-    def _course(self, service: str, data: Mapping[str, Any], *, deadline_seconds: float | None) -> _Course:
+    def _course(self, service: str, data: Mapping[str, Any], *, deadline_seconds: float | None) -> Course:
         span = self.patience.deadline_seconds if deadline_seconds is None else deadline_seconds
         fields = {**data, "timestamp": self.now_seconds()}
-        return _Course(service, fields, span, anyio.current_time() + span)
+        deadline = anyio.current_time() + span
+        return Course(service=service, data=fields, span_seconds=span, deadline=deadline)
 
-    async def _ask(self, course: _Course) -> Answer:
+    async def _ask(self, course: Course) -> Answer:
         if not self._open:
             raise Closed("the connection is closed")
         with anyio.CancelScope() as scope:
@@ -169,97 +111,104 @@ class Connection:
                 self._under_way.discard(scope)
         raise Closed("the connection was closed while a request was under way")
 
-    async def _pursue(self, course: _Course) -> Answer:
+    async def _pursue(self, course: Course) -> Answer:
+        await self._find_servers(course)
+        while True:
+            addresses = self.servers.addresses
+            outcome = await self._carry_out(course, addresses) if addresses else Outcome.UNANSWERED
+            if course.answer is not None:
+                return course.answer
+            if outcome is not None:
+                raise course.verdict(outcome, members=self.members)
+
+    async def _find_servers(self, course: Course) -> None:
+        """Ask the reference until it has listed some, or the time is up."""
         pause = self.patience.pause_seconds
-        while course.left() > 0:
-            for address in await self._round(course):
-                answer = await self._attempt(course, address)
-                if answer is not None:
-                    return answer
-            course.session.clear()
-            await anyio.sleep(max(0.0, min(course.left(), self._random.uniform(0, pause))))
-            pause = min(2 * pause, self.patience.pause_seconds_max)
-        raise self._verdict(course)
+        while self.servers.discoverable and not self.servers.addresses and course.left() > 0:
+            await self._discover(course)
+            if not self.servers.addresses:
+                await anyio.sleep(min(course.left(), self._random.uniform(0, pause)))
+                pause = min(2 * pause, self.patience.pause_seconds_max)
 
-    async def _round(self, course: _Course) -> list[str]:
-        """The servers to ask next, in order; those that the reference lists now."""
-        servers = self.servers
-        if servers.discoverable and (course.tried or not servers.addresses):
-            with anyio.move_on_after(min(course.left(), self.patience.attempt_seconds)) as scope:
-                try:
-                    await servers.discover(self.clock, now_seconds=self.now_seconds())
-                except (WireError, ProtocolError) as error:
-                    course.failed("reference", str(error))
-            if scope.cancelled_caught:
-                course.failed("reference", "no answer")
-        addresses = servers.addresses
-        return addresses[1:] + addresses[:1] if course.elsewhere else addresses
-
-    async def _attempt(self, course: _Course, address: str) -> Answer | None:
-        """Ask one server.  Raises what no other server would change."""
-        left = course.left()
-        if left <= 0:
-            return None
-        reply = None
-        with anyio.move_on_after(min(left, self.patience.attempt_seconds)):
+    async def _discover(self, course: Course) -> None:
+        with anyio.move_on_after(min(course.left(), self.patience.attempt_seconds)) as scope:
             try:
-                asker = await self.servers.asker(address)
+                await self.servers.discover(self.clock, now_seconds=self.now_seconds())
+            except (WireError, ProtocolError) as error:
+                course.note("reference", str(error))
+        if scope.cancelled_caught:
+            course.note("reference", "no answer")
+
+    async def _carry_out(self, course: Course, addresses: list[str]) -> Outcome | None:
+        """Do what the machine says; None if the list of servers has changed after a round in vain."""
+        retry = Retry(
+            addresses,
+            request_id=course.data.get("id") or b"",
+            write=course.write,
+            now=anyio.current_time(),
+            random=self._random.random,
+            timings=self.patience.timings(course.left()),
+            first=int(course.elsewhere),
+        )
+        while retry.deadline is not None:
+            await anyio.sleep_until(retry.deadline)
+            for effect in retry.tick(anyio.current_time()):
+                if isinstance(effect, Send):
+                    await self._attempt(course, retry, effect)
+            course.possibly_kept |= retry.possibly_kept
+            if retry.outcome is None and retry.attempt and retry.attempt % len(addresses) == 0:
+                course.session.clear()
+                if self.servers.discoverable:
+                    await self._discover(course)
+                    if set(self.servers.addresses) != set(addresses):
+                        return None
+        if not course.elsewhere:
+            self.servers.prefer(retry.server)
+        return retry.outcome
+
+    async def _attempt(self, course: Course, retry: Retry, send: Send) -> None:
+        """Send once, and tell the machine what came of it."""
+        reply = None
+        with anyio.move_on_after(send.deadline_seconds):
+            try:
+                asker = await self.servers.asker(send.server)
                 data = {**course.data, "clock": self.clock.tick()}
                 if course.session:
                     data["session"] = course.session
                 reply = codec.decode_reply(await asker.ask(codec.encode(course.service, data)))
             except WireError as error:
-                course.failed(address, str(error))
-                return None
+                course.note(send.server, str(error))
+                retry.unreachable(send.attempt, now=anyio.current_time())
+                return
             except Malformed as error:
-                course.unanswered = course.unreadable = True
-                course.failed(address, f"unreadable reply: {error.reason}")
-                return None
-        if reply is not None:
-            return await self._judge(course, address, reply)
-        course.unanswered = True
-        course.failed(address, "no answer")
-        return None
+                course.unreadable = True
+                course.note(send.server, f"unreadable reply: {error.reason}")
+                retry.no_answer(send.attempt, now=anyio.current_time())
+                return
+        if reply is None:
+            course.note(send.server, "no answer")
+            retry.no_answer(send.attempt, now=anyio.current_time())
+        else:
+            self._judge(course, retry, send, reply)
 
-    async def _judge(self, course: _Course, address: str, reply: Reply) -> Answer | None:
-        data = reply.data
+    def _judge(self, course: Course, retry: Retry, send: Send, reply: Reply) -> None:
+        data, now = reply.data, anyio.current_time()
         self.clock.receive(clock_of(data))
         self.members = members_told(data) or self.members
         course.acks = max(course.acks, whole(data.get("acks")) or 0)
-        course.of = self.members
         if not reply.failed:
-            self._answered(course, address)
-            return Answer(data, address)
-        error = refusal(data, server=address)
-        if data.get("indeterminate") is True or error.code in _ELSEWHERE:
-            course.unanswered |= data.get("indeterminate") is True
-            course.failed(address, error.text)
-            return None
-        if isinstance(error, Busy):
-            course.busy = error
-            course.failed(address, "busy")
-            await anyio.sleep(min(error.retry_after, max(0.0, course.left())))
-            return None
-        self._answered(course, address)
-        error.certain = not (course.write and course.unanswered)
-        raise error
-
-    def _answered(self, course: _Course, address: str) -> None:
-        if not course.elsewhere:
-            self.servers.answered(address)
-
-    def _verdict(self, course: _Course) -> ChatError:
-        tried, span = tuple(course.tried), course.span_seconds
-        if course.busy is not None and not (course.write and course.unanswered):
-            return course.busy
-        if course.write:
-            return Indeterminate(
-                course.service,
-                id=course.data["id"],
-                seconds=span,
-                tried=tried,
-                acks=course.acks,
-                of=course.of,
-            )
-        kind = BadReply if course.unreadable else NoAnswer
-        return kind(course.service, seconds=span, tried=tried)
+            course.answer = Answer(data, send.server)
+            retry.answered(send.attempt)
+            return
+        error = refusal(data, server=send.server)
+        course.note(send.server, error.code or error.text)
+        if data.get("indeterminate") is True:
+            retry.no_answer(send.attempt, now=now)
+            return
+        course.refused = error
+        if error.code in _ELSEWHERE:
+            retry.elsewhere(send.attempt, now=now)
+        elif isinstance(error, Busy):
+            retry.busy(send.attempt, retry_after_seconds=error.retry_after, now=now)
+        else:
+            retry.refused(send.attempt)

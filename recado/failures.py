@@ -26,7 +26,7 @@ class Closed(ChatError):
 
 
 class NoAnswer(ChatError):
-    """Nobody answered a read within its time.
+    """Nobody answered a read within its time, or a write found no server that it could be sent to.
 
     `service` as asked, `seconds` waited, `tried`: (server, what happened) of every attempt in order.
     """

@@ -29,7 +29,7 @@ class _End:
 
 
 class Servers:
-    """Addresses and open ends.  `addresses` begins with the server that answered last."""
+    """Addresses and open ends.  `addresses` begins with the preferred server, the one that answered last."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Servers:
         """Whether `discover` can change the list."""
         return self._reference is not None and not self._fixed
 
-    def answered(self, address: str) -> None:
+    def prefer(self, address: str) -> None:
         """Ask this one first from now on."""
         self._preferred = address
 

@@ -353,3 +353,39 @@ async def test_closing_ends_requests_of_other_tasks() -> None:
             await ended.wait()
         with pytest.raises(Closed):
             await chat.users()
+
+
+@on_both_loops
+async def test_what_nobody_kept_is_not_indeterminate() -> None:
+    """A write that no server was found for, or that all turned away, says so: it need not be looked for."""
+    async with connect("ana", level="local", network=MemoryNetwork().host("me")) as chat:
+        with pytest.raises(NoAnswer, match="no server known"):
+            await chat.create_channel("geral")
+    async with fake_cluster() as cluster, connect("ana", **cluster.reaching(level="local")) as chat:
+        for server in cluster.servers:
+            server.refuse = {"status": "erro", "code": "draining", "message": "encerrando"}
+        with pytest.raises(RefusedByServer) as refused:
+            await chat.create_channel("geral")
+        assert (refused.value.code, refused.value.certain) == ("draining", True)
+        cluster.servers[2].refuse = None
+        await chat.create_channel("geral")
+
+
+@on_both_loops
+async def test_a_new_list_of_servers_is_taken_up_during_a_request() -> None:
+    """When all listed servers are silent the reference is asked again, and the new one answers in time."""
+    async with fake_cluster() as cluster, anyio.create_task_group() as group:
+        listed = ["tcp://gone:1"]
+        group.start_soon(reference_for, cluster, listed)
+        await anyio.sleep(0.01)
+        async with connect("ana", **cluster.reaching(servers=(), reference=REFERENCE)) as chat:
+            group.start_soon(change_later, listed, cluster.addresses[2])
+            assert await chat.users() == []
+            assert chat.server == cluster.addresses[2]
+        group.cancel_scope.cancel()
+
+
+async def change_later(listed: list[str], address: str) -> None:
+    """After a second the reference lists this address only."""
+    await anyio.sleep(1)
+    listed[:] = [address]
