@@ -138,8 +138,8 @@ class PeerServices:
     def adjust(self, call: Call, asked: Adjust) -> None:
         if asked.v is None:
             self._plain_only()
-        else:
-            self._member(asked)
+        elif asked.epoch is None or asked.epoch.name != self._member(asked):
+            raise Refused("not_the_sender", "Só o coordenador ajusta relógios")
         refusal = adjust(
             self._node, self._gate, float(asked.adjustment), epoch=asked.epoch, round=asked.round
         )

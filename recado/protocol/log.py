@@ -51,7 +51,7 @@ class ReplicationLog:
         self.stopped: dict[str, str] = {}  # origin → why nothing more of it is taken
         self.mine: str | None = None
         self._mint_origin = mint_origin
-        self._last_of_target: dict[Target, int] = {}
+        self._last_of_target: dict[tuple[int, Target], int] = {}
 
     def append(
         self,
@@ -79,11 +79,11 @@ class ReplicationLog:
             author=author,
             id=id,
             target=target,
-            prev=self._last_of_target.get(target, 0),
+            prev=self._last_of_target.get((kind, target), 0),
             body=body,
             extra=extra,
         )
-        self._last_of_target[target] = entry.seq
+        self._last_of_target[kind, target] = entry.seq
         self.heads[origin] = Head(entry.seq, entry.lamport, entry.hash)
         return entry
 

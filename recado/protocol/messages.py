@@ -41,7 +41,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     The order that people see is ``key``: (lamport, origin, seq).  `author` is a user id (16 bytes),
     `target` a channel name (str) or a user id (bytes), `prev` the seq of this origin's previous
-    entry with the same target (0: none), `header` the canonical MessagePack bytes and `hash` the
+    entry of the same kind with the same target (0: none), `header` the canonical MessagePack bytes and `hash` the
     chain hash ``blake2b16(hash of seq-1 ‖ header)``.
     """
 
