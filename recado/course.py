@@ -17,7 +17,8 @@ class Patience:
 
     `attempt_seconds` for one server, `deadline_seconds` in all; before each further attempt a random
     pause up to `pause_seconds`, doubled each time up to `pause_seconds_max`.  A subscription that
-    heard nothing from its brokers, not even a beacon, for `silence_seconds` looks into the history; without brokers it does so every `poll_seconds`.
+    heard nothing from its brokers, not even a beacon, for `silence_seconds` looks into the
+    history; without brokers it does so every `poll_seconds`.
     """
 
     attempt_seconds: float = 3.0
