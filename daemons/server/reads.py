@@ -96,7 +96,6 @@ class Reads:
             "of": node.acks.of,
             "members": [member.name for member in node.members],
             "brokers": [broker.xpub for broker in node.config.cluster.brokers],
-            "brokers": [broker.xpub for broker in node.config.cluster.brokers],
             "peers": [self._peer(peer) for peer in node.peers],
             "entries": sum(durable.values()),
             "origins": len(durable),

@@ -41,8 +41,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     The order that people see is ``key``: (lamport, origin, seq).  `author` is a user id (16 bytes),
     `target` a channel name (str) or a user id (bytes), `prev` the seq of this origin's previous
-    entry of the same kind with the same target (0: none), `header` the canonical MessagePack bytes and `hash` the
-    chain hash ``blake2b16(hash of seq-1 ‖ header)``.
+    entry of the same kind with the same target (0: none), `header` the canonical MessagePack bytes
+    and `hash` the chain hash ``blake2b16(hash of seq-1 ‖ header)``.
     """
 
     origin: str
@@ -183,8 +183,8 @@ class Replicate(Peer, frozen=True, kw_only=True):
 class Sync(Peer, frozen=True, kw_only=True):
     """Plain form: `last_sync`.  Ours: `vector` (the asker's durable vector, as `vector.VectorLink`
     tells it), `digest` of the whole, `belief` about the receiver's, `heads` of the chain hashes,
-    `pull` if a page of what is missing is wanted (of origins not `stopped`), `confirmed`: {member: [boot, vector]} as the asker
-    knows it.
+    `pull` if a page of what is missing is wanted (of origins not `stopped`), and
+    `confirmed`, {member: [boot, vector]}, as the asker knows it.
     """
 
     last_sync: Timestamp = None
