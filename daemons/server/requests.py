@@ -108,10 +108,11 @@ class Requests:
             data = error_data("malformed", f"Pedido inválido: {error.reason}")
             node.replies.add(incoming.envelope, error.service, data, asked_clock=error.clock)
             return None
-        node.clock.receive_unsigned(asked.clock, now=node.batch_now)
         return Call(asked, incoming.envelope, node.replies)
 
     def _serve(self, call: Call) -> None:
+        # Here, not in `_decoded`: entries of one batch, or of one check of absences, need stamps that rise.
+        self._node.clock.receive_unsigned(call.asked.clock, now=self._node.batch_now)
         service = call.asked.service
         handler = self._clients.get(service)
         if handler is not None:
