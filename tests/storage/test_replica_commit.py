@@ -1,6 +1,7 @@
 """One transaction or nothing: kills between stage and commit, full disks, errors in the middle."""
 
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from storage_entries import ORIGINS, Author, conversation, looked_into, put, shown
 
 from recado.protocol.views import materialise
-from storage.database import connect_read_only
+from storage.database import connect_read_only, wal_path
 from storage.replica import (
     Batch,
     DataLocked,
@@ -233,3 +234,26 @@ def test_closing_leaves_one_file_and_the_lock(tmp_path: Path) -> None:
     with connect_read_only(tmp_path / "replica.db", immutable=True) as connection:
         assert shown(connection) == materialise(entries)
     connection.close()
+
+
+def test_failed_write_stops_and_has_the_file_checked(tmp_path: Path) -> None:
+    """The disk refuses a write during commit: `StorageFailed`; the next start checks the file."""
+    entries = conversation(400)
+    replica = Replica.open(tmp_path, node="server-1")
+    put(replica, entries[:100])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (wal_path(tmp_path / "replica.db").stat().st_size, limits[1]))
+    try:
+        replica.stage(Batch(entries=entries[100:]))
+        with pytest.raises(StorageFailed) as caught:
+            replica.commit()
+        assert caught.value.exit_code == 70
+        assert replica.counts().entries == 100
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    replica.close()
+    assert (tmp_path / "replica.db-suspect").exists()
+    with opened(tmp_path) as again:
+        assert again.damaged is None
+        assert again.counts().entries == 100
+        assert not (tmp_path / "replica.db-suspect").exists()
