@@ -1,0 +1,22 @@
+"""What the system tests share: plain sockets, and clusters for a module each."""
+
+from collections.abc import Iterator
+
+import pytest
+from plain_client import World, plain_world
+from running_cluster import Cluster, local_cluster
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Plain sockets, closed at the end of the test."""
+    with plain_world() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def plain_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three servers with the timings that people get, for tests that only talk to them."""
+    with local_cluster(tmp_path_factory.mktemp("plain")) as cluster:
+        cluster.wait_for("coordinator", seconds=30)
+        yield cluster
