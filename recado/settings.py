@@ -176,8 +176,11 @@ class Timings(Section, frozen=True, kw_only=True):
     ] = 5.0
     ack_wait_seconds: Annotated[
         Duration,
-        Meta(description="How long a write waits for the copies its level asks; then its outcome is open."),
-    ] = 10.0
+        Meta(
+            description="How long a write waits for the copies its level asks; then its outcome is open. "
+            "Shorter than the 3 s a client gives one server, so that the answer tells the copies."
+        ),
+    ] = 2.5
     absence_check_seconds: Annotated[
         Duration,
         Meta(description="How long peers are asked before a channel or user is said not to exist."),
