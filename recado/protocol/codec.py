@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 # Services whose frames may be as large as a page between servers.
 PEER_SERVICES = frozenset({"replicate", "sync"})
+# Fields of clients that are version vectors: a component for each start of each server, for years.
+_VECTOR_FIELDS = frozenset({"session", "since", "have"})
 
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
@@ -40,11 +42,12 @@ def _reject_extension(code: int, _data: bytes) -> Any:
     raise ValueError(f"extension type {code}")
 
 
-def unpack(frame: bytes, *, frame_bytes_max: int = PEER_FRAME_BYTES_MAX) -> Any:
+def unpack(
+    frame: bytes, *, frame_bytes_max: int = PEER_FRAME_BYTES_MAX, map_items_max: int = PEER_MAP_ITEMS_MAX
+) -> Any:
     """Bounded decode of one complete MessagePack value.  Raises `Malformed`."""
     if len(frame) > frame_bytes_max:
         raise Malformed(f"frame of {len(frame)} bytes, at most {frame_bytes_max}")
-    small = len(frame) <= REQUEST_FRAME_BYTES_MAX
     try:
         value = msgpack.unpackb(
             frame,
@@ -52,7 +55,7 @@ def unpack(frame: bytes, *, frame_bytes_max: int = PEER_FRAME_BYTES_MAX) -> Any:
             strict_map_key=True,
             ext_hook=_reject_extension,
             max_array_len=ARRAY_ITEMS_MAX,
-            max_map_len=CLIENT_MAP_ITEMS_MAX if small else PEER_MAP_ITEMS_MAX,
+            max_map_len=map_items_max,
             max_str_len=4 * TEXT_BYTES_MAX,
             max_bin_len=REQUEST_FRAME_BYTES_MAX,
             max_ext_len=0,
@@ -76,10 +79,12 @@ def _check_depth(value: Any, left: int) -> None:
                 _check_depth(item, left - 1)
 
 
-def lamport(value: int | float | None, *, service: str = "error") -> int:
+def lamport(value: Any, *, service: str = "error") -> int:
     """A clock from the wire: missing is 0, integral floats are taken.  Raises `Malformed`."""
     if value is None:
         return 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Malformed("clock is not a number", service=service)
     if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
         raise Malformed("clock is not a whole number", service=service)
     if not 0 <= value < LAMPORT_LIMIT:
@@ -103,9 +108,9 @@ def decode_request(frame: bytes) -> Asked:
         data = {}
     if not isinstance(data, dict):
         raise Malformed("'data' is not a map", service=service)
-    if len(frame) > REQUEST_FRAME_BYTES_MAX and service not in PEER_SERVICES:
-        raise Malformed(f"request larger than {REQUEST_FRAME_BYTES_MAX} bytes", service=service)
-    clock = lamport(_number(data.get("clock"), service), service=service)
+    if service not in PEER_SERVICES:
+        _check_client(frame, data, service)
+    clock = lamport(data.get("clock"), service=service)
     schema = REQUESTS.get(service)
     try:
         asked = msgspec.convert(data, schema or Request)
@@ -114,10 +119,13 @@ def decode_request(frame: bytes) -> Asked:
     return Asked(service, asked, clock, schema is not None)
 
 
-def _number(value: Any, service: str) -> int | float | None:
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return value
-    raise Malformed("clock is not a number", service=service)
+def _check_client(frame: bytes, data: dict[str, Any], service: str) -> None:
+    """The bounds of requests that anybody may send, narrower than those between servers."""
+    if len(frame) > REQUEST_FRAME_BYTES_MAX:
+        raise Malformed(f"request larger than {REQUEST_FRAME_BYTES_MAX} bytes", service=service)
+    for field, value in (("data", data), *data.items()):
+        if isinstance(value, dict) and len(value) > CLIENT_MAP_ITEMS_MAX and field not in _VECTOR_FIELDS:
+            raise Malformed(f"a map of more than {CLIENT_MAP_ITEMS_MAX} items", service=service)
 
 
 def encode(service: str, data: dict[str, Any]) -> bytes:
