@@ -2,6 +2,7 @@
 
 from daemons.server.node import Node
 from daemons.shared.periodic import every
+from recado.protocol.vector import common
 from storage.replica import PeerRow
 
 
@@ -22,12 +23,12 @@ class PeerRecords:
         for peer in node.peers:
             if peer.name not in node.silent:
                 self._heard[peer.name] = node.time.time()
-            confirmed = sum(node.acks.confirmed[peer.name].values())
+            confirmed = common(node.acks.confirmed[peer.name], node.entries.durable)
             row = PeerRow(
                 name=peer.name,
                 rank=peer.rank,
                 address=peer.address,
-                confirmed_entries=confirmed,
+                confirmed_entries=sum(confirmed.values()),
                 heard_ms=int(self._heard.get(peer.name, 0.0) * 1000),
                 offset_ms=None,
             )

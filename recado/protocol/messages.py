@@ -8,12 +8,14 @@ these and back.
 
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 Timestamp = int | float | str | None  # seconds, milliseconds, ISO 8601, or missing
 Identifier = Any  # bytes, str or None; `names.identifier` checks (msgspec has no such union)
+Number = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # a seq or a stamp: exact in a double and in SQLite
+VectorField = dict[str, Number]  # a version vector from the wire
 
 
 class Kind(IntEnum):
@@ -114,7 +116,7 @@ class Message(Write, frozen=True, kw_only=True):
 class Read(Request, frozen=True, kw_only=True):
     """A request that only reads.  `session`: a vector the answer must cover, or it says `behind`."""
 
-    session: dict[str, int] | None = None
+    session: VectorField | None = None
 
 
 class History(Read, frozen=True, kw_only=True):
@@ -128,15 +130,15 @@ class History(Read, frozen=True, kw_only=True):
     user: str | None = None
     peer: str | None = None
     username: str | None = None  # as other projects call `user` in get_messages
-    since: dict[str, int] | None = None
-    before: tuple[int, str, int] | None = None
+    since: VectorField | None = None
+    before: tuple[Number, str, Number] | None = None
     limit: int | None = None
 
 
 class Audit(Request, frozen=True, kw_only=True):
     """What the server durably has of the named origins (E8)."""
 
-    have: dict[str, int] = {}
+    have: VectorField = {}
 
 
 # Requests to the reference -----------------------------------------------------------------------
@@ -188,26 +190,26 @@ class Sync(Peer, frozen=True, kw_only=True):
     """
 
     last_sync: Timestamp = None
-    vector: dict[str, int] | None = None
+    vector: VectorField | None = None
     digest: bytes | None = None
     belief: bytes | None = None
     heads: bytes | None = None
     pull: bool = True
     stopped: list[str] = []
-    confirmed: dict[str, tuple[str, dict[str, int]]] | None = None
+    confirmed: dict[str, tuple[str, VectorField]] | None = None
 
 
 class SyncPage(msgspec.Struct, frozen=True, kw_only=True):
     """The reply to our form of `sync`: the answerer's side of the vector exchange, and one page."""
 
     boot: str
-    vector: dict[str, int]
+    vector: VectorField
     digest: bytes
     belief: bytes
     heads: bytes
     runs: list[Run] = []
     more: bool = False
-    confirmed: dict[str, tuple[str, dict[str, int]]] | None = None
+    confirmed: dict[str, tuple[str, VectorField]] | None = None
 
 
 class ClockRequest(Peer, frozen=True, kw_only=True):
