@@ -273,7 +273,7 @@ def plain_draft(kind: str, content: Any) -> Draft:
 
 def plain_id(kind: str, content: Any) -> bytes:
     """From type and content alone: every server that gets it derives the same id."""
-    fields = sorted(content.items()) if isinstance(content, dict) else [("name", content)]
+    fields = sorted(content.items(), key=repr) if isinstance(content, dict) else [("name", content)]
     timestamp = content.get("timestamp") if isinstance(content, dict) else None
     parts = (kind, *(f"{key}={value!r}" for key, value in fields))
     return names.derived_id(parts, timestamp=timestamp, clock=None)
