@@ -36,6 +36,7 @@ class Server:
         self.node = node
         self.listener: Listener
         self.elections: Elections
+        self.requests: Requests
         self.replication: Replication
         self.announcements: Announcements
         self.duties: list[Task]
@@ -57,7 +58,7 @@ class Server:
         self.replication = Replication(node, askers)
         self.announcements = Announcements(node, self.elections, out=out, inward=inward)
         writes = Writes(node)
-        requests = Requests(
+        self.requests = requests = Requests(
             node,
             self.listener,
             writes=writes,
@@ -89,6 +90,7 @@ class Server:
     async def drain(self) -> None:
         """Commit, answer, push and announce what was accepted; tell the members that we go."""
         node = self.node
+        self.requests.serve_parked()
         await self.elections.resign()
         await node.commits.idle()
         await self.replication.flushed()

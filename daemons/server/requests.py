@@ -146,7 +146,8 @@ class Requests:
     # What is missing here may be on its way -----------------------------------------------------------
 
     def _park(self, call: Call) -> bool:
-        if not self._node.peers or len(self._parked) >= ABSENCE_CHECKS_MAX:
+        node = self._node
+        if not node.peers or node.draining or len(self._parked) >= ABSENCE_CHECKS_MAX:
             return False
         self._parked.append(call)
         self._parking.set()
@@ -166,12 +167,17 @@ class Requests:
         while True:
             await self._parking.wait()
             self._parking = trio.Event()
-            calls, self._parked = self._parked, []
+            asked_for = len(self._parked)
             with trio.move_on_after(self._node.config.timings.absence_check_seconds):
                 await self._node.catch_up()
-            self._node.refresh()
-            self._writes.prefetch(calls)
-            for call in calls:
-                call.checked = True
-                self._serve(call)
-            self._node.replies.flush()
+            self.serve_parked(asked_for)
+
+    def serve_parked(self, most: int = ABSENCE_CHECKS_MAX) -> None:
+        """Serve those who have waited longest with what is here now; on the way out, everybody."""
+        calls, self._parked = self._parked[:most], self._parked[most:]
+        self._node.refresh()
+        self._writes.prefetch(calls)
+        for call in calls:
+            call.checked = True
+            self._serve(call)
+        self._node.replies.flush()
