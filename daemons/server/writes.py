@@ -113,7 +113,10 @@ class Writes:
         self, call: Call, asked: Write, *, user: str, kind: Kind, target: str | bytes, text: str
     ) -> None:
         uid = names.uid(user)
-        extra = None if self._node.directory.has_user(uid) else author_extra(user)
+        known = self._node.directory.has_user(uid)
+        if not known and not self._node.config.server.open:
+            raise Missing("sender_missing", "Usuário de origem não existe")
+        extra = None if known else author_extra(user)
         draft = Draft(kind=kind, author=uid, target=target, body=text.encode(), extra=extra)
         if not self._known(call, draft, asked):
             self._append(call, draft, asked)
@@ -179,7 +182,7 @@ class Writes:
     ) -> None:
         def answer(full: StorageFull | None) -> None:
             if full is not None:
-                call.refuse(Refused("storage_full", "Disco cheio; nada foi guardado"))
+                call.refuse(_disk_full())
             else:
                 self._settle(call, draft, asked, level, key)
 
@@ -203,7 +206,7 @@ class Writes:
     def _refuse_taken(self, call: Call, what: str | bytes, refused: Refused) -> None:
         """Refuse because it exists; if only in what is not durable yet, say so after the commit."""
         if self._node.directory.is_pending(what):
-            self._node.commits.after(lambda _full: call.refuse(refused))
+            self._node.commits.after(lambda full: call.refuse(refused if full is None else _disk_full()))
         else:
             call.refuse(refused)
 
@@ -214,6 +217,10 @@ class Writes:
                 waiting.remove(entry)
                 if not waiting:
                     del self._pending[entry.id or b""]
+
+
+def _disk_full() -> Refused:
+    return Refused("storage_full", "Disco cheio; nada foi guardado")
 
 
 def request_id(call: Call) -> bytes | None:
