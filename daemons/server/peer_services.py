@@ -91,7 +91,7 @@ class PeerServices:
             self._compare(sender, asked.heads)
         missing = ahead(durable, link.theirs) if known and asked.pull else {}
         runs, more = self._page({o: link.theirs.get(o, 0) for o in missing if o not in asked.stopped})
-        if ahead(link.theirs, durable):
+        if any(origin not in node.entries.stopped for origin in ahead(link.theirs, durable)):
             node.nudge(sender)
         call.reply({"status": "OK", **vector_fields(node, sender), "runs": runs_fields(runs), "more": more})
 
