@@ -39,6 +39,21 @@ class Chunk(msgspec.Struct, frozen=True):
     entries: list[Entry]
 
 
+def chunks(previous_hash: bytes, entries: Sequence[Entry]) -> Iterator[Chunk]:
+    """Cut so that each piece, alone in a window, fits into it and so into a frame."""
+    piece: list[Entry] = []
+    left = WINDOW_BYTES_MAX
+    for entry in entries:
+        left -= len(entry.header) + len(entry.body)
+        if piece and left < 0:
+            yield Chunk(previous_hash, piece)
+            previous_hash, piece = piece[-1].hash, []
+            left = WINDOW_BYTES_MAX - len(entry.header) - len(entry.body)
+        piece.append(entry)
+    if piece:
+        yield Chunk(previous_hash, piece)
+
+
 class Peer:
     """One peer as replication sees it: its end, its window, and when to exchange vectors next."""
 
@@ -51,6 +66,7 @@ class Peer:
         self.fresh = trio.Event()
         self.pull = trio.Event()
         self.exchanging = trio.Lock()
+        self.forgot = False  # whether a chunk found no room since the window was last empty
 
     def offer(self, chunk: Chunk) -> None:
         """Queue for the push if the window has room; else forget, pull repairs."""
@@ -59,6 +75,7 @@ class Peer:
             self.window_entries + len(chunk.entries) > WINDOW_ENTRIES_MAX
             or self.window_bytes + size > WINDOW_BYTES_MAX
         ) and self.window:
+            self.forgot = True
             return
         self.window.append(chunk)
         self.window_entries += len(chunk.entries)
@@ -103,9 +120,9 @@ class Replication:
             return
         previous = self._tail[1] if self._tail[0] == mine else GENESIS
         self._tail = (own[-1].origin, own[-1].hash)
-        chunk = Chunk(previous, own)
-        for peer in self.peers.values():
-            peer.offer(chunk)
+        for chunk in chunks(previous, own):
+            for peer in self.peers.values():
+                peer.offer(chunk)
         kinds = {f"{KINDS.get(kind, 'unknown')}": n for kind, n in Counter(e.kind for e in own).items()}
         self._sending.add(servers=len(self.peers), **kinds)
 
@@ -137,6 +154,9 @@ class Replication:
                 node.log.warning("push refused", peer=name, code=reply.get("code"))
                 continue
             self._confirm(name, reply.get("boot"), reply.get("have"))
+            if peer.forgot and not peer.window:
+                peer.forgot = False
+                peer.pull.set()  # our vector tells the peer what to pull
             self._sent.add(peer=name, entries=sum(len(run.entries) for run in runs))
 
     async def flushed(self) -> None:
