@@ -8,8 +8,10 @@ from recado.protocol.entry import Head
 from recado.protocol.limits import MILESTONE_COARSE_MS, MILESTONE_FINE_MS
 from storage.derived import ChannelRow, Derived, UserRow
 
-_HEADS: Final = """select o.origin, e.seq, e.lamport, e.hash from origin o
-    join entry e on e.number = o.number and e.seq = (select max(seq) from entry where number = o.number)"""
+# CROSS JOIN: origins first, then one search each; the other way round reads the whole log.
+HEADS: Final = """select o.origin, e.seq, e.lamport, e.hash from origin o
+    cross join entry e on e.number = o.number
+        and e.seq = (select max(seq) from entry where number = o.number)"""
 
 
 def read_meta(connection: sqlite3.Connection, key: str) -> Any:
@@ -22,7 +24,7 @@ def read_meta(connection: sqlite3.Connection, key: str) -> Any:
 
 def read_heads(connection: sqlite3.Connection) -> dict[str, Head]:
     """The last entry of every origin."""
-    rows = connection.execute(_HEADS)
+    rows = connection.execute(HEADS)
     return {origin: Head(seq, lamport, chained) for origin, seq, lamport, chained in rows}
 
 

@@ -96,8 +96,8 @@ _WILD = {
 _USUAL = {
     "kind": st.just(Kind.CHANNEL_MESSAGE),
     "target": st.sampled_from(CHANNELS),
-    "id": st.sampled_from([b"1", b"2"]),
-    "body": st.just(b"oi"),
+    "id": st.sampled_from([None, b"1", b"2"]),
+    "body": st.sampled_from([b"oi", b"sim"]),
 }
 _LOGIN = {
     "kind": st.just(Kind.LOGIN),

@@ -1,7 +1,7 @@
 """Reads: runs within bounds, damaged entries, histories and pages against a plain computation."""
 
 from pathlib import Path
-from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +12,7 @@ from recado.protocol.entry import GENESIS, author_extra, hash16
 from recado.protocol.limits import HISTORY_SCAN_ENTRIES_MAX
 from recado.protocol.messages import Entry, Kind
 from recado.protocol.views import materialise
+from storage.loading import HEADS
 from storage.replica import Damaged, MessageRow, Replica, StorageError
 
 
@@ -136,38 +137,49 @@ def test_message_to_oneself_is_there_once() -> None:
     assert len(replica.last_messages(user=uid("ana"), peer=uid("ana"), limit=9)) == 1
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    entries=logs(),
-    seed=st.integers(0, 2**32),
-    limit=st.integers(1, 5),
-    bytes_max=st.sampled_from([1, 500, 10**6]),
-)
-def test_pages_since_cover_exactly_what_they_looked_at(
-    entries: list[Entry], seed: int, limit: int, bytes_max: int
-) -> None:
-    """Following `upto` page by page from any vector gives every shown message beyond it once (A46)."""
-    random = Random(seed)
+def check_pages(entries: list[Entry], since: dict[str, int], *, limit: int, bytes_max: int) -> None:
+    """Follow `upto` to the end, for a channel and for a user; compare with what is shown beyond `since`."""
     replica = replica_of(entries)
     durable = {origin: head.seq for origin, head in replica.heads().items()}
-    since = {origin: random.randint(0, seq) for origin, seq in durable.items()} | {"gone.0000000000000000": 4}
+    asked: dict[str, Any]
     for asked in ({"channel": "geral"}, {"user": uid("ana")}):
-        everything = (
-            replica.last_messages(**asked, limit=1000)  # type: ignore[arg-type]
-        )
+        everything = replica.last_messages(**asked, limit=1000)
         vector, rows, more = dict(since), [], True
         while more:
             page, vector, more = replica.messages_since(
-                **asked,
-                since=vector,
-                up_to=durable,
-                limit=limit,
-                bytes_max=bytes_max,  # type: ignore[arg-type]
+                **asked, since=vector, up_to=durable, limit=limit, bytes_max=bytes_max
             )
             assert len(page) <= limit
             rows += page
         assert sorted(rows, key=lambda r: r.key) == [r for r in everything if r.seq > since.get(r.origin, 0)]
-        assert vector == {**since, **durable}
+        assert vector == {**durable, **{o: seq for o, seq in since.items() if seq > durable.get(o, 0)}}
+
+
+@pytest.mark.parametrize("limit", [1, 3, 1000])
+@pytest.mark.parametrize("bytes_max", [1, 700, 10**6])
+def test_pages_since_give_every_message_once(limit: int, bytes_max: int) -> None:
+    """However small the pages, nothing is left out and nothing comes twice (A46)."""
+    check_pages(conversation(60), {}, limit=limit, bytes_max=bytes_max)
+    since = {ORIGINS[0]: 9, ORIGINS[1]: 999, "gone.0000000000000000": 4}
+    check_pages(conversation(60), since, limit=limit, bytes_max=bytes_max)
+
+
+@settings(max_examples=40, deadline=None)
+@given(entries=logs(), since=st.lists(st.integers(0, 20), min_size=3, max_size=3), limit=st.integers(1, 5))
+def test_pages_since_cover_exactly_what_they_looked_at(
+    entries: list[Entry], since: list[int], limit: int
+) -> None:
+    """The same from any vector, over logs in which much is not shown."""
+    vector = {origin: seq for origin, seq in zip(ORIGINS, since, strict=True) if seq}
+    check_pages(entries, vector, limit=limit, bytes_max=10**6)
+
+
+def test_heads_are_searched_not_scanned() -> None:
+    """Reading the heads takes one search per origin, however long the logs are."""
+    replica = replica_of(conversation(9))
+    plan = [row[3] for row in replica._reader.execute(f"explain query plan {HEADS}")]
+    assert [step for step in plan if step.startswith("SCAN")] == [plan[0]]
+    assert plan[0].startswith("SCAN o")
 
 
 def test_page_ends_at_the_entries_looked_at() -> None:
