@@ -57,47 +57,6 @@ class Where:
 def where_options(command: Decorated) -> Decorated:
     """The options that say where the cluster is; the command gets them as ``where``."""
 
-    @click.option(
-        "--server",
-        "servers",
-        multiple=True,
-        callback=_addresses,
-        envvar="RECADO_SERVER",
-        metavar="ADDRESS",
-        help="A server; repeatable, in the order to ask.  [env: RECADO_SERVER; default: as listed]",
-    )
-    @click.option(
-        "--broker",
-        "brokers",
-        multiple=True,
-        callback=_addresses,
-        envvar="RECADO_BROKER",
-        metavar="ADDRESS",
-        help="Where publications are (XPUB); repeatable.  [env: RECADO_BROKER; default: as the servers say]",
-    )
-    @click.option(
-        "--reference",
-        callback=_addresses,
-        envvar="RECADO_REFERENCE",
-        metavar="ADDRESS",
-        help=f"Who lists the servers.  [env: RECADO_REFERENCE; default: {REFERENCE_DEFAULT}]",
-    )
-    @click.option(
-        "--timeout",
-        "timeout_seconds",
-        type=click.FloatRange(0, 3600, min_open=True),
-        default=TIMEOUT_SECONDS_DEFAULT,
-        show_default=True,
-        metavar="SECONDS",
-        help="After that: exit code 69 for a read, 75 for a write.",
-    )
-    @click.option(
-        "--state",
-        type=click.Path(path_type=Path, file_okay=False),
-        envvar="RECADO_STATE",
-        metavar="DIR",
-        help="Where the proof of a login is kept.  [env: RECADO_STATE; default: ~/.local/state/recado]",
-    )
     @wraps(command)
     def with_where(
         *,
@@ -117,7 +76,10 @@ def where_options(command: Decorated) -> Decorated:
         )
         return command(where=where, **others)
 
-    return with_where
+    decorated: Decorated = with_where
+    for option in reversed(_WHERE_OPTIONS):
+        decorated = option(decorated)
+    return decorated
 
 
 def state_directory(env: Any) -> Path:
@@ -147,6 +109,51 @@ def _hexadecimal(value: str | None) -> bytes | None:
     if not 0 < len(ident) <= 64:
         raise click.BadParameter("1 to 64 bytes")
     return ident
+
+
+_WHERE_OPTIONS = (
+    click.option(
+        "--server",
+        "servers",
+        multiple=True,
+        callback=_addresses,
+        envvar="RECADO_SERVER",
+        metavar="ADDRESS",
+        help="A server; repeatable, in the order to ask.  [env: RECADO_SERVER; default: as listed]",
+    ),
+    click.option(
+        "--broker",
+        "brokers",
+        multiple=True,
+        callback=_addresses,
+        envvar="RECADO_BROKER",
+        metavar="ADDRESS",
+        help="Where publications are (XPUB); repeatable.  [env: RECADO_BROKER; default: as the servers say]",
+    ),
+    click.option(
+        "--reference",
+        callback=_addresses,
+        envvar="RECADO_REFERENCE",
+        metavar="ADDRESS",
+        help=f"Who lists the servers.  [env: RECADO_REFERENCE; default: {REFERENCE_DEFAULT}]",
+    ),
+    click.option(
+        "--timeout",
+        "timeout_seconds",
+        type=click.FloatRange(0, 3600, min_open=True),
+        default=TIMEOUT_SECONDS_DEFAULT,
+        show_default=True,
+        metavar="SECONDS",
+        help="After that: exit code 69 for a read, 75 for a write.",
+    ),
+    click.option(
+        "--state",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="RECADO_STATE",
+        metavar="DIR",
+        help="Where the proof of a login is kept.  [env: RECADO_STATE; default: ~/.local/state/recado]",
+    ),
+)
 
 
 def need_user(user: str | None) -> str:
