@@ -148,7 +148,11 @@ class World:
         said = {(s.get("coordinator"), s.get("epoch")) for s in (await self.statuses()).values()}
         return next(iter(said))[0] if len(said) == 1 else None
 
-    async def level(self) -> bool:
+    async def agreed(self) -> bool:
+        """Whether all servers name the one of highest rank as coordinator, in one epoch."""
+        return await self.coordinator() == max(self.servers, key=lambda name: self.servers[name].member.rank)
+
+    def level(self) -> bool:
         """Whether all living servers have durably the same entries."""
         logs = [node.store.heads() for node in self.servers.values() if node.alive]
         return all(log == logs[0] for log in logs)

@@ -1,0 +1,177 @@
+"""Judges: pure functions over what was recorded; each gives its complaints, none if all is well.
+
+Their numbers are those of the checkers in the reliability rules: K1 nothing acknowledged is lost, K2
+exactly once, K3 equal replicas, K5 one winner an epoch, K6 nothing invented, K7 a user's own order, K9
+recovery, K11 stamps.  Each is proved in ``test_judges.py`` by a fault that it must see.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from final_state import FinalState
+from recado.protocol.limits import LAMPORT_LIMIT
+from recado.protocol.messages import Entry, Level
+from recado.protocol.views import Views, materialise
+from workload import History, Operation
+
+CLOCK_SPREAD_SECONDS = 0.05
+
+
+def nothing_lost(history: History, states: Sequence[FinalState], losses: Sequence[float]) -> list[str]:
+    """K1: what was acknowledged is in every replica, unless as many disks as it was on forgot since.
+
+    `losses`: when a disk lost something that it had committed.
+    """
+    complaints = []
+    for state in states:
+        ids = {entry.id for entry in state.entries}
+        named = {row.name for row in (*state.views.users, *state.views.channels)}
+        for op in history.acknowledged:
+            gone = sum(at >= op.begun for at in losses)
+            if gone >= copies(op.level, len(states)):
+                continue
+            if op.id not in ids and not (op.service in ("login", "channel") and _name(op) in named):
+                complaints.append(f"{state.server} lacks {_told(op)}")
+    return complaints
+
+
+def copies(level: Level, members: int) -> int:
+    """How many disks an answer at this level stands for."""
+    return {Level.LOCAL: 1, Level.QUORUM: members // 2 + 1, Level.ALL: members}[level]
+
+
+def exactly_once(history: History, states: Sequence[FinalState]) -> list[str]:
+    """K2 and K8: every text is shown at most once; an acknowledged one that is kept, exactly once."""
+    complaints = []
+    for state in states:
+        shown = Counter(
+            (row.author, row.to, row.message)
+            for row in (*state.views.channel_messages, *state.views.user_messages)
+        )
+        kept = {entry.id for entry in state.entries}
+        for op in history.operations:
+            if op.service not in ("publish", "message"):
+                continue
+            times = shown[op.user, op.target, op.text]
+            if times > 1 or (times == 0 and op.id in kept):
+                complaints.append(f"{state.server} shows {times} times: {_told(op)}")
+    return complaints
+
+
+def nothing_invented(history: History, states: Sequence[FinalState]) -> list[str]:
+    """K6: whatever is shown was said by its author, to that channel or person."""
+    said = {(op.user, op.target, op.text) for op in history.operations}
+    return [
+        f"{state.server} shows what nobody said: {row}"
+        for state in states
+        for row in (*state.views.channel_messages, *state.views.user_messages)
+        if (row.author, row.to, row.message) not in said
+    ]
+
+
+def own_order(history: History, states: Sequence[FinalState]) -> list[str]:
+    """K7: of two messages of one user, the second begun after the first was acknowledged, the first is
+    shown first.
+    """
+    complaints = []
+    for state in states:
+        rows = (*state.views.channel_messages, *state.views.user_messages)
+        shown = {(row.author, row.to, row.message): (row.lamport, row.origin, row.seq) for row in rows}
+        last: dict[str, Operation] = {}
+        for op in history.acknowledged:
+            key = shown.get((op.user, op.target, op.text))
+            if key is None:
+                continue
+            before = last.get(op.user)
+            if before is not None and shown[before.user, before.target, before.text] >= key:
+                complaints.append(f"{state.server} shows {_told(op)} before {_told(before)}")
+            last[op.user] = op
+    return complaints
+
+
+def equal_replicas(states: Sequence[FinalState]) -> list[str]:
+    """K3 and K9: the same entries with the same hashes everywhere, views equal to the definition."""
+    complaints = []
+    first = states[0]
+    expected = materialise(first.entries)
+    for state in states:
+        if state.entries != first.entries:
+            complaints.append(f"{state.server} and {first.server} hold different entries: {_diff(state, first)}")
+        for name, rows, wanted in zip(Views._fields, state.views, expected, strict=True):
+            if rows != wanted:
+                complaints.append(f"{state.server}: view {name} is not what its entries say")
+    return complaints
+
+
+def _diff(one: FinalState, other: FinalState) -> str:
+    return str(sorted(set(one.heads.items()) ^ set(other.heads.items())))
+
+
+def stamps(states: Sequence[FinalState]) -> list[str]:
+    """K11: every origin's seqs follow one another, its Lamport stamps grow, its shown time never falls."""
+    complaints = []
+    for state in states:
+        logs: dict[str, list[Entry]] = defaultdict(list)
+        for entry in state.entries:
+            logs[entry.origin].append(entry)
+            if not 1 <= entry.lamport < LAMPORT_LIMIT:
+                complaints.append(f"{state.server}: stamp {entry.lamport} of {entry.origin} out of range")
+        for origin, log in logs.items():
+            for a, b in pairwise(log):
+                if b.seq != a.seq + 1 or b.lamport <= a.lamport or b.wall_ms < a.wall_ms:
+                    complaints.append(f"{state.server}: {origin} goes back after {a.seq}: {a} {b}")
+    return complaints
+
+
+def one_winner(lines: Iterable[tuple[float, Mapping[str, Any]]]) -> list[str]:
+    """K5: who announces an epoch leads it, alone, and what a process accepts only rises."""
+    complaints = []
+    winners: dict[tuple[int, str], set[str]] = defaultdict(set)
+    accepted: dict[str, int] = {}
+    for at, line in lines:
+        event, node = str(line["event"]), line["node"]
+        if event == "serving":
+            accepted.pop(node, None)
+        elif event == "announced on `servers`":
+            winners[line["epoch"], line["coordinator"]].add(node)
+        elif event.startswith("coordinator is now"):
+            if line["epoch"] < accepted.get(node, 0):
+                complaints.append(f"{at:.2f} {node} falls back to epoch {line['epoch']}")
+            accepted[node] = line["epoch"]
+    for (n, name), who in winners.items():
+        if who != {name}:
+            complaints.append(f"epoch {n} of {name} is announced by {sorted(who)}")
+    return complaints
+
+
+def one_coordinator(statuses: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """K5: after healing, all servers name one coordinator, in one epoch: the highest rank alive."""
+    said = {name: (status.get("coordinator"), status.get("epoch")) for name, status in statuses.items()}
+    highest = max(statuses, key=lambda name: statuses[name].get("rank", 0))
+    wanted = (highest, statuses[highest].get("epoch"))
+    return [f"{name} names {what}, not {wanted}" for name, what in said.items() if what != wanted]
+
+
+def clocks_agree(shown: Mapping[str, float]) -> list[str]:
+    """Shown times of one moment, in seconds, are within 50 ms of each other."""
+    spread = max(shown.values()) - min(shown.values())
+    return [] if spread <= CLOCK_SPREAD_SECONDS else [f"clocks {spread * 1000:.1f} ms apart: {dict(shown)}"]
+
+
+def refusals_are_right(history: History) -> list[str]:
+    """Nobody was refused who did nothing wrong: the people of the workload never do."""
+    return [f"refused with {op.code}: {_told(op)}" for op in history.refused]
+
+
+def _name(op: Operation) -> str:
+    return op.user if op.service == "login" else op.target
+
+
+def _told(op: Operation) -> str:
+    return (
+        f"{op.service} {op.user}->{op.target} {op.text!r} ({op.level}, {op.outcome}, id {op.id.hex()[:8]},"
+        f" {op.begun:.2f}..{op.ended or -1:.2f}, {op.tries} tries, key {op.key})"
+    )
+

@@ -1,0 +1,89 @@
+"""A storm from its seed to its verdict, for the tests and for replaying one seed by hand."""
+
+from functools import partial
+from random import Random
+from typing import Any
+
+import msgspec
+import trio
+
+import judges
+from deterministic import run_history
+from final_state import FinalState, read
+from recado.settings import Timings
+from storm import Storm
+from workload import Crowd, History
+from world import World, cluster
+
+# After the storm, in virtual seconds.
+LEVEL_SECONDS = 30.0  # a lost page waits for its deadline, and the vectors are compared every 2 s
+AGREE_SECONDS = 200.0  # a server that started many times holds down for 160 s
+HOME_SECONDS = 60.0
+CLOCK_SECONDS = 240.0
+STEADY_SECONDS = 10.0
+
+
+class Verdict(msgspec.Struct, kw_only=True):
+    """What the judges said of one history, and figures that show that something happened."""
+
+    complaints: list[str]
+    digest: str
+    messages: int
+    operations: int
+    acknowledged: int
+    entries: int
+    faults: list[tuple[float, str]]
+
+
+def stormy(seed: int) -> Verdict:
+    """The history of one seed: three or five servers, 60 to 120 seconds of storm, healing, verdict."""
+    dice = Random(f"{seed} storm")
+    return run_history(
+        partial(_storm, seed, servers=dice.choice([3, 3, 5]), seconds=dice.uniform(60, 120)),
+        seed=seed,
+        virtual_seconds_max=1500.0,
+    )
+
+
+async def _storm(seed: int, *, servers: int, seconds: float) -> Verdict:
+    async with cluster(
+        seed=seed, servers=servers, clock_offset_seconds=3.0, clock_drift=5e-5
+    ) as world:
+        crowd = Crowd(world.network, world.addresses, seed=seed)
+        world.nursery.start_soon(crowd.run)
+        await Storm(world).rage(seconds)
+        await crowd.go_home(within_seconds=HOME_SECONDS)
+        await world.until(world.level, within_seconds=LEVEL_SECONDS, what="equal replicas")
+        await world.until(world.agreed, within_seconds=AGREE_SECONDS, what="one coordinator")
+        return await verdict(world, crowd.history)
+
+
+async def verdict(world: World, history: History, *more: str) -> Verdict:
+    """All judges over a world that has healed and agrees."""
+    states = final_states(world)
+    statuses = await world.statuses()
+    complaints = [
+        *judges.nothing_lost(history, states, world.losses),
+        *judges.exactly_once(history, states),
+        *judges.nothing_invented(history, states),
+        *judges.own_order(history, states),
+        *judges.equal_replicas(states),
+        *judges.stamps(states),
+        *judges.one_winner(world.journal.lines),
+        *judges.one_coordinator(statuses),
+        *more,
+    ]
+    return Verdict(
+        complaints=complaints,
+        digest=world.transit.digest,
+        messages=world.transit.messages,
+        operations=len(history.operations),
+        acknowledged=len(history.acknowledged),
+        entries=len(states[0].entries),
+        faults=world.transit.record,
+    )
+
+
+def final_states(world: World) -> list[FinalState]:
+    """The disks of all living servers."""
+    return [read(name, node.store.image()) for name, node in world.servers.items() if node.alive]

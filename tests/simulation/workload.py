@@ -1,0 +1,228 @@
+"""People and bots of the simulated cluster: what they ask, what they are told, and the record of both.
+
+`PlainClient` speaks the contract with a client-made id and repeats a write at the next server with the
+same id until the outcome is known or its patience is at an end.  The history holds every operation,
+and says what its author knows: acknowledged, refused, or nothing.
+"""
+
+from contextlib import AsyncExitStack
+from random import Random
+from typing import Any, Literal
+
+import msgspec
+import trio
+
+from recado.protocol import codec
+from recado.protocol.lamport import LamportClock
+from recado.protocol.messages import Level, Reply
+from recado.wire.memory import MemoryNetwork
+from recado.wire.ports import Asker, WireError
+
+Outcome = Literal["open", "acknowledged", "refused"]
+TRY_SECONDS = 3.0  # then the next server
+WAIT_SECONDS = 12.0  # for more copies: longer than a server's own patience
+PAUSE_SECONDS = 0.5
+# What says that nothing was kept, or not enough of it yet: the same again, elsewhere.
+_AGAIN = frozenset({"busy", "draining", "storage_full", "indeterminate", "unavailable", "internal"})
+
+
+class Operation(msgspec.Struct, kw_only=True):
+    """One write of one user, over all its tries.  Times are virtual seconds."""
+
+    service: str
+    user: str
+    target: str = ""
+    text: str = ""
+    id: bytes
+    level: Level = Level.LOCAL
+    begun: float = 0.0
+    ended: float | None = None
+    outcome: Outcome = "open"
+    code: str | None = None  # of the refusal
+    key: tuple[int, str, int] | None = None  # where the acknowledging server keeps it
+    tries: int = 0
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The request's data, without clock and timestamp."""
+        common = {"id": self.id, "level": str(self.level)}
+        match self.service:
+            case "login":
+                return {"user": self.user, **common}
+            case "channel":
+                return {"channel": self.target, "user": self.user, **common}
+            case "publish":
+                return {"user": self.user, "channel": self.target, "message": self.text, **common}
+        return {"src": self.user, "dst": self.target, "message": self.text, **common}
+
+
+class History:
+    """All operations, and what is known to exist because somebody was told so."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.users: list[str] = []
+        self.channels: list[str] = []
+
+    @property
+    def acknowledged(self) -> list[Operation]:
+        return [op for op in self.operations if op.outcome == "acknowledged"]
+
+    @property
+    def refused(self) -> list[Operation]:
+        return [op for op in self.operations if op.outcome == "refused"]
+
+
+class PlainClient:
+    """One user at one host, with an asker to each of `addresses`."""
+
+    def __init__(self, network: MemoryNetwork, user: str, history: History, *, random: Random) -> None:
+        self.user = user
+        self.history = history
+        self.clock = LamportClock()
+        self.patience_seconds = 60.0
+        self._network = network.host(f"host-of-{user}")
+        self._random = random
+        self._askers: list[Asker] = []
+        self._next = 0
+
+    async def open(self, addresses: list[str], stack: AsyncExitStack) -> None:
+        """Connect; the stack closes."""
+        self._askers = [await stack.enter_async_context(self._network.asker(at)) for at in addresses]
+        self._next = self._random.randrange(len(self._askers))
+
+    async def write(
+        self, service: str, *, target: str = "", text: str = "", level: Level = Level.LOCAL
+    ) -> Operation:
+        """One operation to its end."""
+        operation = Operation(
+            service=service,
+            user=self.user,
+            target=target,
+            text=text,
+            id=self._random.randbytes(16),
+            level=level,
+            begun=trio.current_time(),
+        )
+        self.history.operations.append(operation)
+        with trio.move_on_after(self.patience_seconds):
+            await self._to_the_end(operation)
+        return operation
+
+    async def _to_the_end(self, operation: Operation) -> None:
+        while operation.outcome == "open":
+            operation.tries += 1
+            reply = await self._try(operation)
+            if reply is not None:
+                self._told(operation, reply)
+            if operation.outcome == "open":
+                self._next = (self._next + 1) % len(self._askers)
+                await trio.sleep(PAUSE_SECONDS * self._random.random())
+
+    async def _try(self, operation: Operation) -> Reply | None:
+        seconds = TRY_SECONDS if operation.level is Level.LOCAL else WAIT_SECONDS
+        frame = codec.encode(
+            operation.service,
+            {**operation.fields, "timestamp": int(trio.current_time()), "clock": self.clock.tick()},
+        )
+        try:
+            with trio.move_on_after(seconds):
+                reply = codec.decode_reply(await self._askers[self._next].ask(frame))
+                self.clock.receive(codec.lamport(reply.data.get("clock")))
+                return reply
+        except WireError:
+            pass
+        return None
+
+    def _told(self, operation: Operation, reply: Reply) -> None:
+        code = reply.data.get("code")
+        if reply.failed and code in _AGAIN:
+            return
+        operation.ended = trio.current_time()
+        operation.code = code
+        operation.outcome = "refused" if reply.failed else "acknowledged"
+        if not reply.failed:
+            operation.key = tuple(reply.data["key"])
+            if operation.service == "login":
+                self.history.users.append(self.user)
+            elif operation.service == "channel":
+                self.history.channels.append(operation.target)
+
+
+class Chatter:
+    """A client that registers and then talks at random, at levels of all kinds."""
+
+    def __init__(
+        self, client: PlainClient, *, random: Random, pause_seconds: float, levels: tuple[Level, ...]
+    ) -> None:
+        self._client = client
+        self._random = random
+        self._pause_seconds = pause_seconds
+        self._levels = levels
+        self._count = 0
+        self.closing = False
+
+    async def run(self) -> None:
+        """Until `closing`, and then to the end of what is being said."""
+        outcome: Outcome = "open"
+        while outcome == "open" and not self.closing:
+            outcome = (await self._client.write("login", level=self._level())).outcome
+        while not self.closing:
+            service, target = self._what()
+            self._count += 1
+            text = f"{self._client.user} says {self._count}"
+            await self._client.write(service, target=target, text=text, level=self._level())
+            await trio.sleep(self._random.expovariate(1 / self._pause_seconds))
+
+    def _what(self) -> tuple[str, str]:
+        history, dice = self._client.history, self._random.random()
+        if not history.channels or dice < 0.03:
+            return "channel", f"channel-{self._client.user}-{self._count}"
+        if dice < 0.25 and history.users:
+            return "message", self._random.choice(history.users)
+        return "publish", self._random.choice(history.channels)
+
+    def _level(self) -> Level:
+        return self._random.choice(self._levels)
+
+
+ALL_LEVELS = (Level.LOCAL, Level.LOCAL, Level.QUORUM, Level.QUORUM, Level.ALL)
+
+
+class Crowd:
+    """Some chatters in one world: `run` is their task, `go_home` asks them to end."""
+
+    def __init__(
+        self,
+        network: MemoryNetwork,
+        addresses: list[str],
+        *,
+        seed: int,
+        people: int = 4,
+        pause_seconds: float = 1.0,
+        levels: tuple[Level, ...] = ALL_LEVELS,
+    ) -> None:
+        self.history = History()
+        self.gone = trio.Event()
+        self._addresses = addresses
+        self._chatters: list[tuple[PlainClient, Chatter]] = []
+        for number in range(people):
+            random = Random(f"{seed} person {number}")
+            client = PlainClient(network, f"person-{number}", self.history, random=random)
+            chatter = Chatter(client, random=random, pause_seconds=pause_seconds, levels=levels)
+            self._chatters.append((client, chatter))
+
+    async def run(self) -> None:
+        """Talk until all have gone home."""
+        async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+            for client, chatter in self._chatters:
+                await client.open(self._addresses, stack)
+                nursery.start_soon(chatter.run)
+        self.gone.set()
+
+    async def go_home(self, *, within_seconds: float) -> None:
+        """Everybody ends the sentence.  Raises `trio.TooSlowError` if somebody hangs."""
+        for _, chatter in self._chatters:
+            chatter.closing = True
+        with trio.fail_after(within_seconds):
+            await self.gone.wait()
