@@ -133,3 +133,8 @@ def people_and_channels(db: sqlite3.Connection) -> tuple[dict[bytes, str], set[s
     """Registered users (user id → shown name) and all channels."""
     users = dict(db.execute("select uid, shown_name from user where lamport is not null"))
     return users, {name for (name,) in db.execute("select name from channel")}
+
+
+def unregistered(db: sqlite3.Connection) -> dict[bytes, str]:
+    """Authors known by name only: user id → name."""
+    return dict(db.execute("select uid, shown_name from user where lamport is null"))

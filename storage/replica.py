@@ -130,6 +130,9 @@ class Replica:
             if wal_bytes is None:
                 wal_bytes = WAL_FULL_BYTES if path.stat().st_size > WAL_FULL_BYTES else 0
             grow_wal(path, wal_bytes)
+            # From here on somebody's shell that holds the write lock must not hold the event loop:
+            # `stage` says so at once, and the caller tries again.
+            connection.execute("pragma busy_timeout = 0")
         except:
             lock.release()
             raise
@@ -272,6 +275,11 @@ class Replica:
         """(user id → name of all registered users, all channels)."""
         with self._guard():
             return history.people_and_channels(self._reader)
+
+    def heard_of(self) -> dict[bytes, str]:
+        """User id → name of authors whose registration has not arrived, as their messages named them."""
+        with self._guard():
+            return history.unregistered(self._reader)
 
     def users(self) -> list[str]:
         """Names of the registered users, in total order."""

@@ -40,7 +40,10 @@ class ClockRounds:
         """The task."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            await drive(self._bell, deadline=lambda: self._berkeley.deadline, tick=self._tick)
+            try:
+                await drive(self._bell, deadline=lambda: self._berkeley.deadline, tick=self._tick)
+            finally:
+                self._nursery = None
 
     def changed(self, epoch: Epoch | None, leading: bool) -> None:
         """The election has an outcome."""

@@ -7,6 +7,7 @@ runs shielded (A41): a cancelled one would be rolled back in memory and kept on 
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
 from typing import Any, Protocol
 
 import trio
@@ -14,9 +15,10 @@ import trio
 from recado.protocol.limits import COMMIT_ENTRIES_MAX
 from recado.protocol.log import ReplicationLog
 from recado.protocol.messages import Entry
-from storage.replica import Batch, PeerRow, Quarantined, StorageFull
+from storage.replica import Batch, DataLocked, PeerRow, Quarantined, StorageFull
 
 After = Callable[[StorageFull | None], None]
+LOCKED_SECONDS = 0.05  # between two attempts while a shell holds the file's write lock
 Committer = Callable[[Callable[[], None]], Awaitable[None]]
 
 
@@ -62,6 +64,7 @@ class GroupCommit:
         self._meta: dict[str, Any] = {}
         self._peers: dict[str, PeerRow] = {}
         self._quarantined: list[Quarantined] = []
+        self._states: dict[str, str] = {}
         self._entries = 0
         self._out = 0
         self._wake = trio.Event()
@@ -98,8 +101,10 @@ class GroupCommit:
         """Ride along with the next commit: it is for people to look at."""
         self._peers[row.name] = row
 
-    def quarantine(self, row: Quarantined) -> None:
+    def quarantine(self, row: Quarantined, *, state: str) -> None:
+        """Keep what was refused for people to look at, and remember that its origin is in `state`."""
         self._quarantined.append(row)
+        self._states[row.origin] = state
         self._items.append((None, None))
         self._stir()
 
@@ -132,17 +137,27 @@ class GroupCommit:
                 await self._wake.wait()
             items, batch = self._take()
             self._out = len(batch.entries)
-            with trio.CancelScope(shield=True):
-                try:
-                    self._store.stage(batch)
-                    await self._committer(self._store.commit)
-                except StorageFull as full:
-                    self._give_up(items, full)
-                else:
-                    self._out = 0
-                    self._committed(items, batch.entries)
+            for _ in count():  # until whoever holds the lock lets go; meanwhile the backlog's limit holds
+                if await self._commit(items, batch):
+                    break
+                await trio.sleep(LOCKED_SECONDS)
             self._done.set()
             self._done = trio.Event()
+
+    async def _commit(self, items: list[tuple[Entry | None, After | None]], batch: Batch) -> bool:
+        """One attempt; False if somebody else's program holds the file's write lock."""
+        with trio.CancelScope(shield=True):
+            try:
+                self._store.stage(batch)
+                await self._committer(self._store.commit)
+            except DataLocked:
+                return False
+            except StorageFull as full:
+                self._give_up(items, batch, full)
+            else:
+                self._out = 0
+                self._committed(items, batch.entries)
+        return True
 
     def _stir(self) -> None:
         if self._idle.is_set():
@@ -153,9 +168,9 @@ class GroupCommit:
         if self._entries <= COMMIT_ENTRIES_MAX:
             items, self._items = self._items, []
         else:
-            end = count = 0
-            while count < COMMIT_ENTRIES_MAX:
-                count += self._items[end][0] is not None
+            end = taken = 0
+            while taken < COMMIT_ENTRIES_MAX:
+                taken += self._items[end][0] is not None
                 end += 1
             items, self._items = self._items[:end], self._items[end:]
         entries = [entry for entry, _ in items if entry is not None]
@@ -165,9 +180,10 @@ class GroupCommit:
             meta=self._meta,
             peers=list(self._peers.values()),
             quarantined=self._quarantined,
+            states=self._states,
             now_ms=self._now_ms(),
         )
-        self._meta, self._peers, self._quarantined = {}, {}, []
+        self._meta, self._peers, self._quarantined, self._states = {}, {}, [], {}
         return items, batch
 
     def _committed(self, items: list[tuple[Entry | None, After | None]], entries: Sequence[Entry]) -> None:
@@ -182,8 +198,16 @@ class GroupCommit:
         for follow in self.followers:
             follow(entries)
 
-    def _give_up(self, items: list[tuple[Entry | None, After | None]], full: StorageFull) -> None:
-        """A full disk took nothing: everything pending is void, and its origin is not used again."""
+    def _give_up(
+        self, items: list[tuple[Entry | None, After | None]], batch: Batch, full: StorageFull
+    ) -> None:
+        """A full disk took nothing: every pending entry is void, and its origin is not used again.
+
+        What the node has to remember beside the log goes with the next commit.
+        """
+        self._meta = {**batch.meta, **self._meta}
+        self._states = {**batch.states, **self._states}
+        self._quarantined = [*batch.quarantined, *self._quarantined]
         items = items + self._items
         self._items, self._entries, self._out = [], 0, 0
         self._log.abandon()

@@ -14,11 +14,15 @@ from recado.protocol.views import UNKNOWN_NAME
 class Directory:
     """Names by user id, and channels.  Committed entries only, plus what is pending beside it."""
 
-    def __init__(self, users: Mapping[bytes, str], channels: Iterable[str]) -> None:
+    def __init__(
+        self, users: Mapping[bytes, str], channels: Iterable[str], *, heard_of: Mapping[bytes, str]
+    ) -> None:
         self.users: dict[bytes, str] = dict(users)
         self.channels: set[str] = set(channels)
         self.version = 0  # grows when the lists of users and channels may have changed
-        self.heard_of: dict[bytes, str] = {}  # names of authors whose registration has not arrived
+        self.heard_of: dict[bytes, str] = dict(
+            heard_of
+        )  # names of authors whose registration has not arrived
         self._pending_users: set[bytes] = set()
         self._pending_channels: set[str] = set()
 

@@ -70,7 +70,10 @@ class Elections:
         """The task."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            await drive(self._bell, deadline=lambda: self.bully.deadline, tick=self._tick)
+            try:
+                await drive(self._bell, deadline=lambda: self.bully.deadline, tick=self._tick)
+            finally:
+                self._nursery = None  # commits that end after the duties must not ask anybody
 
     def _tick(self) -> None:
         self._carry_out(self.bully.tick(self._now()))

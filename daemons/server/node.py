@@ -65,10 +65,12 @@ class Node:
         self.entries = ReplicationLog(
             store.heads(), mint_origin=lambda: origin_name(self.name, surroundings.entropy(8))
         )
+        for origin, state in store.states().items():
+            self.entries.stop(origin, state)
         self.clock = LamportClock(self.entries.lamport)
         self.log: Logger = log(self.name, lambda: self.clock.value)
         self.time = DisciplinedClock(surroundings.wall, surroundings.now)
-        self.directory = Directory(*store.names())
+        self.directory = Directory(*store.names(), heard_of=store.heard_of())
         self.replies = Replies(self.clock, self.time)
         self.acks: Acknowledgements[Waiting] = Acknowledgements(
             self.name, (m.name for m in self.members), wait_seconds=config.timings.ack_wait_seconds

@@ -207,7 +207,7 @@ def take_runs(node: Node, runs: list[Run], sender: str) -> dict[int, int]:
         if offered.forked:
             node.entries.stop(run.origin, "forked")
             raw = run.entries[0][0] if run.entries else b""
-            node.commits.quarantine(Quarantined(run.origin, run.first, "forked", raw, sender))
+            node.commits.quarantine(Quarantined(run.origin, run.first, "forked", raw, sender), state="forked")
             node.log.error("origin forked, nothing more of it is taken", origin=run.origin, peer=sender)
         if offered.invalid:
             node.entries.stop(run.origin, offered.invalid)
