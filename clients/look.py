@@ -231,7 +231,7 @@ def sync(*, since: float | None, where: Where, as_json: bool) -> None:
 
     async def do() -> str:
         async with open_chat(where, None) as chat:
-            last: float | None = since
+            last: float | str | None = since
             while True:
                 page = await chat.sync(last_sync=last)
                 found = {what: list(getattr(page, what)) for what in counts}

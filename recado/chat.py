@@ -199,8 +199,10 @@ class Chat:
         answer = await self._connection.read("status", {}, deadline_seconds=deadline_seconds)
         return values.status(answer.data, server=answer.address)
 
-    async def sync(self, *, last_sync: int | float | None = None) -> SyncPage:
-        """The contract's `sync` on demand: everything that arrived since `last_sync` (UNIX seconds).
+    async def sync(self, *, last_sync: int | float | str | None = None) -> SyncPage:
+        """The contract's `sync` on demand: everything that arrived since `last_sync`.
+
+        `last_sync`: UNIX seconds, or what an earlier page had as `next_sync`.
 
         page = await chat.sync()
         while page.more:

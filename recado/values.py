@@ -122,7 +122,7 @@ class Status:
 class SyncPage:
     """One page of the on-demand `sync`, in the contract's plain maps.
 
-    `more`: ask again with ``sync(last_sync=page.next_sync)``.
+    `more`: ask again with ``sync(last_sync=page.next_sync)``; our servers give a text to be handed back.
     """
 
     logins: tuple[Mapping[str, Any], ...]
@@ -130,7 +130,7 @@ class SyncPage:
     channel_messages: tuple[Mapping[str, Any], ...]
     user_messages: tuple[Mapping[str, Any], ...]
     more: bool
-    next_sync: int | float | None
+    next_sync: int | float | str | None
     server: str
 
 
@@ -224,7 +224,7 @@ def sync_page(data: Mapping[str, Any], *, server: str) -> SyncPage:
         channel_messages=_maps(data.get("channel_messages")),
         user_messages=_maps(data.get("user_messages")),
         more=data.get("more") is True,
-        next_sync=next_sync if isinstance(next_sync, int | float) else None,
+        next_sync=next_sync if isinstance(next_sync, int | float | str) else None,
         server=optional(data, "server", str) or server,
     )
 
