@@ -34,6 +34,8 @@ class StorageError(Exception):
 class StorageFull(StorageError):
     """No room on the disk.  The transaction was rolled back; reads go on, writes may be tried later."""
 
+    exit_code: Final = 75  # EX_TEMPFAIL: there may be room later
+
 
 class StorageFailed(StorageError):
     """The disk or the file failed and the outcome is unknown: stop at once, try nothing again (A33)."""
@@ -53,6 +55,8 @@ class DataLocked(StorageError):
 
 class WrongFile(StorageError):
     """The file belongs to another node or to a newer version; it was left as it is."""
+
+    exit_code: Final = 78  # EX_CONFIG: starting again helps nobody
 
 
 class Damaged(StorageError):

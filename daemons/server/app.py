@@ -112,6 +112,8 @@ async def run_server(
 ) -> None:
     """Serve until `stopping`.  The caller owns the network and the store, and closes them afterwards."""
     node = Node(config, store=store, surroundings=surroundings, log=log)
+    if store.damaged is not None:
+        node.log.error("replica was damaged, starting empty", moved_to=str(store.damaged))
     server = Server(node)
     async with AsyncExitStack() as stack:
         await server.open(network, stack)
