@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 import anyio
 
@@ -29,7 +30,17 @@ async def _ask(asker: Asker, count: int) -> None:
         await asker.ask(BODY)
 
 
-async def _measure(network: Network, address: str, *, name: str) -> None:
+class Trip(NamedTuple):
+    """Round trips over one network with `out` requests out; processor time of both ends together."""
+
+    network: str
+    out: int
+    rate: float
+    processor_us: float
+
+
+async def _measure(network: Network, address: str, *, name: str, rounds: int) -> list[Trip]:
+    trips = []
     async with (
         network.listener(address) as listener,
         network.asker(listener.address) as asker,
@@ -41,23 +52,28 @@ async def _measure(network: Network, address: str, *, name: str) -> None:
             wall, cpu = time.perf_counter(), time.process_time()
             async with anyio.create_task_group() as asking:
                 for _ in range(out):
-                    asking.start_soon(_ask, asker, ROUNDS // out)
+                    asking.start_soon(_ask, asker, max(1, rounds // out))
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            print(
-                f"{name:7} {out:3} out {ROUNDS / wall:9,.0f} round trips/s"
-                f" {cpu / ROUNDS * 1e6:6.1f} us CPU each (both ends)"
-            )
+            trips.append(Trip(name, out, rounds / wall, cpu / rounds * 1e6))
         tasks.cancel_scope.cancel()
+    return trips
 
 
-async def main() -> None:
+async def measure(rounds: int = ROUNDS) -> list[Trip]:
+    """Round trips over tcp, ipc and memory, with 1 and 64 requests out each."""
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         network = await stack.enter_async_context(ZeroMQNetwork())
-        await _measure(network, "tcp://127.0.0.1:*", name="tcp")
-        await _measure(network, f"ipc://{directory}/socket", name="ipc")
-        await _measure(MemoryNetwork(), "tcp://memory:1", name="memory")
+        return [
+            *await _measure(network, "tcp://127.0.0.1:*", name="tcp", rounds=rounds),
+            *await _measure(network, f"ipc://{directory}/socket", name="ipc", rounds=rounds),
+            *await _measure(MemoryNetwork(), "tcp://memory:1", name="memory", rounds=rounds),
+        ]
 
 
 if __name__ == "__main__":
-    anyio.run(main, backend=sys.argv[1] if sys.argv[1:] else "trio")
+    for trip in anyio.run(measure, backend=sys.argv[1] if sys.argv[1:] else "trio"):
+        print(
+            f"{trip.network:7} {trip.out:3} out {trip.rate:9,.0f} round trips/s"
+            f" {trip.processor_us:6.1f} us CPU each (both ends)"
+        )
