@@ -4,7 +4,7 @@ A `Bench` holds the members of one cluster; those that a test starts serve, the 
 Requests and replies are bytes, and every reply is held to the envelope of the contract.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Any
@@ -24,6 +24,7 @@ from recado.wire.ports import Asker
 from storage.replica import Replica
 
 BIRTH = 1_750_000_000.0  # wall time, in seconds since 1970, at time zero of the event loop
+DEFAULT_TIMINGS = Timings()
 FAULT = "fault while serving"  # the log line of an error that no handler foresaw
 
 
@@ -175,9 +176,10 @@ class Bench:
 
     async def level(self, *, within_seconds: float = 10.0) -> None:
         """Wait until all running servers have durably the same entries."""
-        with trio.fail_after(within_seconds):
-            while len({str(sorted(one.store.heads().items())) for one in self.running.values()}) > 1:
-                await trio.sleep(0.05)
+        await until(
+            lambda: len({str(sorted(one.store.heads().items())) for one in self.running.values()}) == 1,
+            within_seconds=within_seconds,
+        )
 
 
 @asynccontextmanager
@@ -185,7 +187,7 @@ async def bench(
     *running: str,
     of: int = 1,
     server: dict[str, Any] | None = None,
-    timings: Timings = Timings(),
+    timings: Timings = DEFAULT_TIMINGS,
     transit: Transit | None = None,
 ) -> AsyncIterator[Bench]:
     """A cluster of `of` members with those named serving; at the end everything is cancelled."""
@@ -202,6 +204,16 @@ async def lone(**options: Any) -> AsyncIterator[Running]:
     """One server that is the whole cluster."""
     async with bench("server-1", **options) as made:
         yield made.running["server-1"]
+
+
+async def until(holds: Callable[[], bool], *, within_seconds: float = 10.0) -> float:
+    """Wait for a condition, looking often; gives the seconds that it took.  Raises `trio.TooSlowError`."""
+    start = trio.current_time()
+    with trio.fail_after(within_seconds):
+        while True:
+            if holds():
+                return trio.current_time() - start
+            await trio.sleep(0.01)
 
 
 async def together(asks: Sequence[Any]) -> list[Any]:

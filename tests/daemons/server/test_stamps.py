@@ -28,7 +28,9 @@ async def test_requests_that_waited_together_get_rising_stamps(autojump_clock: t
 
 
 async def test_the_entry_is_stamped_between_request_and_reply(autojump_clock: trio.abc.Clock) -> None:
-    """The mission's example: the client sends 1, the server stores 2 and replies 3."""
+    """The mission's example: the client sends n, the server stores n + 1 and replies n + 2."""
     async with lone() as server:
-        said = await server.ask("login", user="ana", clock=1)
-        assert (said["key"][0], said["clock"]) == (2, 3)
+        await trio.sleep(1)  # its own election and announcement are over
+        before = (await server.ask("users", clock=0))["clock"]
+        said = await server.ask("login", user="ana", clock=before + 1)
+        assert (said["key"][0], said["clock"]) == (before + 2, before + 3)
