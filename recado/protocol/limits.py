@@ -11,56 +11,56 @@ MIB: Final = 1024 * KIB
 
 # Names and texts -----------------------------------------------------------------------------
 NAME_BYTES_MAX: Final = 64  # a user or channel name, UTF-8, after trimming
-NODE_NAME_CHARACTERS_MAX: Final = 32
+NODE_NAME_CHARACTERS_MAX: Final = 32  # a server's name
 TEXT_BYTES_MAX: Final = 16 * KIB  # the text of one message, UTF-8
 ID_BYTES_MAX: Final = 64  # a client-made message id, bin or UTF-8 str
 
 # Lamport stamps (A13) ------------------------------------------------------------------------
 LAMPORT_LIMIT: Final = 2**53 - 2**40  # stamps are in [1, limit): exact in a double, room to count
 CLIENT_ADVANCE_PER_REQUEST: Final = 2**10  # how far one unsigned client clock may move ours
-CLIENT_ADVANCE_BURST: Final = 2**14
-CLIENT_ADVANCE_PER_SECOND: Final = 2**8
+CLIENT_ADVANCE_BURST: Final = 2**14  # how far all of them may move it at once,
+CLIENT_ADVANCE_PER_SECOND: Final = 2**8  # and how fast that allowance comes back
 
 # Frames --------------------------------------------------------------------------------------
 REQUEST_FRAME_BYTES_MAX: Final = 256 * KIB  # what clients may send
 PEER_FRAME_BYTES_MAX: Final = 4 * MIB  # what servers may send each other; ZMQ_MAXMSGSIZE
-NESTING_MAX: Final = 8
-CLIENT_MAP_ITEMS_MAX: Final = 1024
-PEER_MAP_ITEMS_MAX: Final = 65_536
-ARRAY_ITEMS_MAX: Final = 4096
+NESTING_MAX: Final = 8  # maps and lists within each other
+CLIENT_MAP_ITEMS_MAX: Final = 1024  # of a client's map, unless it is a version vector
+PEER_MAP_ITEMS_MAX: Final = 65_536  # of a server's map, and of version vectors
+ARRAY_ITEMS_MAX: Final = 4096  # of any list
 
 # Log entries ---------------------------------------------------------------------------------
 BODY_BYTES_MAX: Final = 64 * KIB  # of any kind, also unknown ones; texts stay under TEXT_BYTES_MAX
-EXTRA_BYTES_MAX: Final = 4 * KIB
+EXTRA_BYTES_MAX: Final = 4 * KIB  # of an entry's field for what later versions add
 
 # Replication ---------------------------------------------------------------------------------
 PAGE_ENTRIES_MAX: Final = 2000  # one page of a pull
-PAGE_BYTES_MAX: Final = 1 * MIB
+PAGE_BYTES_MAX: Final = 1 * MIB  # of one page of a pull
 PUSH_ENTRIES_MAX: Final = 512  # one push
 WINDOW_ENTRIES_MAX: Final = 1024  # pushed to one peer and not yet confirmed
-WINDOW_BYTES_MAX: Final = 1 * MIB
+WINDOW_BYTES_MAX: Final = 1 * MIB  # likewise
 COMMIT_ENTRIES_MAX: Final = 512  # one group commit
 PENDING_ENTRIES_MAX: Final = 4096  # appended and not yet committed; beyond it: `busy`
-ACK_WAITERS_MAX: Final = 4096
-PLAIN_SYNC_BYTES_MAX: Final = 1 * MIB
-HISTORY_MESSAGES_MAX: Final = 1000
-HISTORY_MESSAGES_DEFAULT: Final = 100
+ACK_WAITERS_MAX: Final = 4096  # writes that wait for copies; beyond it: `busy`
+PLAIN_SYNC_BYTES_MAX: Final = 1 * MIB  # of one page of plain `sync`, about
+HISTORY_MESSAGES_MAX: Final = 1000  # one page of history
+HISTORY_MESSAGES_DEFAULT: Final = 100  # if no `limit` is asked for
 HISTORY_SCAN_ENTRIES_MAX: Final = 5000  # entries looked at for one `since` page
-HISTORY_PAGE_BYTES_MAX: Final = 1 * MIB
+HISTORY_PAGE_BYTES_MAX: Final = 1 * MIB  # one page of history, about
 ABSENCE_CHECKS_MAX: Final = 256  # refusals that wait until the peers were asked
 
 # Store ---------------------------------------------------------------------------------------
 QUARANTINE_ROWS_MAX: Final = 10_000  # refused entries of peers kept for people to look at
 MILESTONE_MS: Final = 10_000  # how exactly plain `sync {last_sync}` knows what had arrived when
 MILESTONE_FINE_MS: Final = 7 * 86_400_000  # older ones are thinned at start, to one an hour
-MILESTONE_COARSE_MS: Final = 3_600_000
+MILESTONE_COARSE_MS: Final = 3_600_000  # that hour
 VERIFY_DIFFERENCES_MAX: Final = 100  # described one by one; the rest is counted
 VERIFY_MATERIALISE_ENTRIES_MAX: Final = 300_000  # over all replicas: above, views are compared by digest
 CURSOR_CHARACTERS_MAX: Final = 128 * KIB  # a plain `sync`'s `next_sync`
 
 # Loops ---------------------------------------------------------------------------------------
 DRAIN_MESSAGES_MAX: Final = 256  # taken from one socket per wake
-SUBSCRIPTIONS_PER_CLIENT_MAX: Final = 1024
+SUBSCRIPTIONS_PER_CLIENT_MAX: Final = 1024  # channels of one subscription in the library
 
 # Queues of the wire (per connection; ZeroMQ's high-water marks) ------------------------------
 MESSAGE_FRAMES_MAX: Final = 16  # frames of one multipart message, routing id included
@@ -77,7 +77,7 @@ TOPIC_FRAME_BYTES_MAX: Final = 1024  # a subscription at the broker; larger ones
 
 # Broker --------------------------------------------------------------------------------------
 BROKER_OUTSTANDING_MAX: Final = 4096  # requests forwarded and not yet answered; beyond it: `busy`
-BROKER_OUTSTANDING_BYTES_MAX: Final = 64 * MIB
+BROKER_OUTSTANDING_BYTES_MAX: Final = 64 * MIB  # likewise
 
 # Client library ------------------------------------------------------------------------------
 KNOWN_SERVERS_MAX: Final = 64  # addresses that a client keeps
@@ -85,11 +85,11 @@ SESSION_ORIGINS_MAX: Final = 64  # origins of own writes that a client's reads i
 SUBSCRIPTION_BUFFER_MESSAGES: Final = 1000  # shown by the machine and not yet taken by the reader
 
 # Clocks --------------------------------------------------------------------------------------
-ADJUSTMENT_SECONDS_MAX: Final = 86_400.0
+ADJUSTMENT_SECONDS_MAX: Final = 86_400.0  # one clock adjustment, either way
 FIRST_ADJUSTMENT_SECONDS_MAX: Final = 100 * 365.25 * 86_400  # a clock never adjusted: dead battery
 TIME_SECONDS_LIMIT: Final = 2**43  # a time that a probe may be answered with, either side of 1970
 SUPERVISED_SECONDS: Final = 600.0  # so long after an adjustment with an epoch no plain one counts
-PLAIN_ADJUSTMENT_SPACING_SECONDS: Final = 5.0
+PLAIN_ADJUSTMENT_SPACING_SECONDS: Final = 5.0  # between two plain ones
 
 # Subscriptions (one machine each) ------------------------------------------------------------
 SUBSCRIPTION_BUFFER_MAX: Final = 1024  # publications held back until history fills the gap
@@ -97,12 +97,12 @@ SUBSCRIPTION_IDENTS_MAX: Final = 8192  # shown messages remembered so that no co
 SUBSCRIPTION_ORIGINS_MAX: Final = 65_536  # components of a cursor
 
 # Retries of clients --------------------------------------------------------------------------
-RETRY_ATTEMPTS_MAX: Final = 1000
+RETRY_ATTEMPTS_MAX: Final = 1000  # of one request
 BUSY_PAUSE_SECONDS_MAX: Final = 30.0  # what a server may ask a client to wait
 
 # Registry ------------------------------------------------------------------------------------
-REGISTERED_SERVERS_MAX: Final = 1024
-RANK_MAX: Final = 10**6
+REGISTERED_SERVERS_MAX: Final = 1024  # names that the reference gives ranks to
+RANK_MAX: Final = 10**6  # a rank
 ADDRESS_BYTES_MAX: Final = 256  # an address as a server states it
 
 # Election ------------------------------------------------------------------------------------
