@@ -205,6 +205,10 @@ class Cluster:
         """Start a node that is down, as `recado start` does."""
         control.ask(self.data, {"do": "start", "node": name})
 
+    def stop(self, name: str) -> None:
+        """Stop a node and leave it down, as `recado stop` does."""
+        control.ask(self.data, {"do": "stop", "node": name})
+
     def restarted(self, name: str, *, after: int) -> None:
         """Wait until a node that died is ready again."""
         self.wait_for("ready", node=name, seconds=RESTARTED_SECONDS, after=after)
