@@ -11,10 +11,11 @@ from itertools import pairwise
 from typing import Any
 
 from final_state import FinalState
+from workload import History, Operation
+
 from recado.protocol.limits import LAMPORT_LIMIT
 from recado.protocol.messages import Entry, Level
 from recado.protocol.views import Views, materialise
-from workload import History, Operation
 
 CLOCK_SPREAD_SECONDS = 0.05
 
@@ -98,7 +99,9 @@ def equal_replicas(states: Sequence[FinalState]) -> list[str]:
     expected = materialise(first.entries)
     for state in states:
         if state.entries != first.entries:
-            complaints.append(f"{state.server} and {first.server} hold different entries: {_diff(state, first)}")
+            complaints.append(
+                f"{state.server} and {first.server} hold different entries: {_diff(state, first)}"
+            )
         for name, rows, wanted in zip(Views._fields, state.views, expected, strict=True):
             if rows != wanted:
                 complaints.append(f"{state.server}: view {name} is not what its entries say")
@@ -126,23 +129,19 @@ def stamps(states: Sequence[FinalState]) -> list[str]:
 
 
 def one_winner(lines: Iterable[tuple[float, Mapping[str, Any]]]) -> list[str]:
-    """K5: who announces an epoch leads it, alone, and what a process accepts only rises."""
+    """K5: an epoch is announced by the server that it names alone, and a process announces rising ones."""
     complaints = []
-    winners: dict[tuple[int, str], set[str]] = defaultdict(set)
-    accepted: dict[str, int] = {}
+    announced: dict[str, int] = {}
     for at, line in lines:
-        event, node = str(line["event"]), line["node"]
-        if event == "serving":
-            accepted.pop(node, None)
-        elif event == "announced on `servers`":
-            winners[line["epoch"], line["coordinator"]].add(node)
-        elif event.startswith("coordinator is now"):
-            if line["epoch"] < accepted.get(node, 0):
+        node = line["node"]
+        if line["event"] == "serving":
+            announced.pop(node, None)
+        elif line["event"] == "announced on `servers`":
+            if line["coordinator"] != node:
+                complaints.append(f"{at:.2f} {node} announces {line['coordinator']}")
+            if line["epoch"] < announced.get(node, 0):
                 complaints.append(f"{at:.2f} {node} falls back to epoch {line['epoch']}")
-            accepted[node] = line["epoch"]
-    for (n, name), who in winners.items():
-        if who != {name}:
-            complaints.append(f"epoch {n} of {name} is announced by {sorted(who)}")
+            announced[node] = line["epoch"]
     return complaints
 
 
@@ -174,4 +173,3 @@ def _told(op: Operation) -> str:
         f"{op.service} {op.user}->{op.target} {op.text!r} ({op.level}, {op.outcome}, id {op.id.hex()[:8]},"
         f" {op.begun:.2f}..{op.ended or -1:.2f}, {op.tries} tries, key {op.key})"
     )
-

@@ -10,6 +10,7 @@ import trio
 from daemons.server.app import run_server
 from daemons.server.node import Surroundings
 from daemons.shared.logging import get_logger
+from recado.protocol import codec
 from recado.settings import Member, Node, Server
 from storage.registry import RegistryStore
 from storage.replica import Batch, Replica, StorageFull
@@ -120,6 +121,13 @@ class ServerNode(Process):
         self.world.transit.note(f"{self.name} {'loses its disk' if image is None else 'gets a backup'}")
         self.world.losses.append(trio.current_time())
         self.image = image
+
+    def stamped(self, _lamport: int, origin: str, seq: int) -> float:
+        """The shown time, in seconds, that a durable entry here was stamped with."""
+        run = self.store.run_after(origin, seq - 1, entries_max=1, bytes_max=1)
+        assert run is not None
+        wall_ms: int = codec.unpack(run.entries[0][0], frame_bytes_max=8192)[4]
+        return wall_ms / 1000
 
     def open(self) -> None:
         self.store = Disk.in_memory(self.name, self.image)  # type: ignore[assignment]

@@ -2,17 +2,15 @@
 
 from functools import partial
 from random import Random
-from typing import Any
-
-import msgspec
-import trio
 
 import judges
+import msgspec
+import trio
 from deterministic import run_history
 from final_state import FinalState, read
-from recado.settings import Timings
+from library_people import LibraryClient
 from storm import Storm
-from workload import Crowd, History
+from workload import Crowd, History, PlainClient
 from world import World, cluster
 
 # After the storm, in virtual seconds.
@@ -20,7 +18,8 @@ LEVEL_SECONDS = 30.0  # a lost page waits for its deadline, and the vectors are 
 AGREE_SECONDS = 200.0  # a server that started many times holds down for 160 s
 HOME_SECONDS = 60.0
 CLOCK_SECONDS = 240.0
-STEADY_SECONDS = 10.0
+PEOPLE = (PlainClient, LibraryClient, PlainClient, LibraryClient)
+CLOCK_STEP_SECONDS = 5.0
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -46,16 +45,16 @@ def stormy(seed: int) -> Verdict:
 
 
 async def _storm(seed: int, *, servers: int, seconds: float) -> Verdict:
-    async with cluster(
-        seed=seed, servers=servers, clock_offset_seconds=3.0, clock_drift=5e-5
-    ) as world:
-        crowd = Crowd(world.network, world.addresses, seed=seed)
+    async with cluster(seed=seed, servers=servers, clock_offset_seconds=3.0, clock_drift=5e-5) as world:
+        crowd = Crowd(world, clients=PEOPLE)
         world.nursery.start_soon(crowd.run)
         await Storm(world).rage(seconds)
         await crowd.go_home(within_seconds=HOME_SECONDS)
         await world.until(world.level, within_seconds=LEVEL_SECONDS, what="equal replicas")
         await world.until(world.agreed, within_seconds=AGREE_SECONDS, what="one coordinator")
-        return await verdict(world, crowd.history)
+        found = await verdict(world, crowd.history)
+        await clocks_agree(world, within_seconds=CLOCK_SECONDS)
+        return found
 
 
 async def verdict(world: World, history: History, *more: str) -> Verdict:
@@ -82,6 +81,19 @@ async def verdict(world: World, history: History, *more: str) -> Verdict:
         entries=len(states[0].entries),
         faults=world.transit.record,
     )
+
+
+async def clocks_agree(world: World, *, within_seconds: float) -> float:
+    """Wait until all shown times are within 50 ms; gives the seconds that it took.
+
+    Looking leaves entries, so it comes after the other judges.
+    """
+    start = trio.current_time()
+    while complaints := judges.clocks_agree(await world.shown_times()):
+        if trio.current_time() - start > within_seconds:
+            raise AssertionError(f"after {within_seconds} virtual seconds: {complaints}")
+        await trio.sleep(CLOCK_STEP_SECONDS)
+    return trio.current_time() - start
 
 
 def final_states(world: World) -> list[FinalState]:

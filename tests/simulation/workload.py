@@ -5,9 +5,10 @@ same id until the outcome is known or its patience is at an end.  The history ho
 and says what its author knows: acknowledged, refused, or nothing.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 import trio
@@ -15,13 +16,16 @@ import trio
 from recado.protocol import codec
 from recado.protocol.lamport import LamportClock
 from recado.protocol.messages import Level, Reply
-from recado.wire.memory import MemoryNetwork
 from recado.wire.ports import Asker, WireError
+
+if TYPE_CHECKING:
+    from world import World
 
 Outcome = Literal["open", "acknowledged", "refused"]
 TRY_SECONDS = 3.0  # then the next server
 WAIT_SECONDS = 12.0  # for more copies: longer than a server's own patience
 PAUSE_SECONDS = 0.5
+PATIENCE_SECONDS = 45.0  # then the outcome stays open
 # What says that nothing was kept, or not enough of it yet: the same again, elsewhere.
 _AGAIN = frozenset({"busy", "draining", "storage_full", "indeterminate", "unavailable", "internal"})
 
@@ -64,6 +68,25 @@ class History:
         self.users: list[str] = []
         self.channels: list[str] = []
 
+    def begin(self, **fields: Any) -> Operation:
+        """Somebody sets out to write."""
+        operation = Operation(**fields, begun=trio.current_time())
+        self.operations.append(operation)
+        return operation
+
+    def acknowledge(self, operation: Operation, *, key: Iterable[Any]) -> None:
+        """Its author was told that it is kept."""
+        operation.ended, operation.outcome = trio.current_time(), "acknowledged"
+        operation.key = tuple(key)  # type: ignore[assignment]
+        if operation.service == "login":
+            self.users.append(operation.user)
+        elif operation.service == "channel":
+            self.channels.append(operation.target)
+
+    def refuse(self, operation: Operation, code: str | None) -> None:
+        """Its author was told that nothing of it is kept."""
+        operation.ended, operation.outcome, operation.code = trio.current_time(), "refused", code
+
     @property
     def acknowledged(self) -> list[Operation]:
         return [op for op in self.operations if op.outcome == "acknowledged"]
@@ -73,38 +96,51 @@ class History:
         return [op for op in self.operations if op.outcome == "refused"]
 
 
-class PlainClient:
-    """One user at one host, with an asker to each of `addresses`."""
+class Client(Protocol):
+    """What a chatter needs of whoever carries its words."""
 
-    def __init__(self, network: MemoryNetwork, user: str, history: History, *, random: Random) -> None:
+    user: str
+    history: History
+
+    async def open(self, world: "World", stack: AsyncExitStack) -> None:
+        """Connect; the stack closes."""
+
+    async def write(
+        self, service: str, *, target: str = "", text: str = "", level: Level = Level.LOCAL
+    ) -> Operation:
+        """One operation to its end, recorded in the history."""
+
+
+class PlainClient:
+    """One user at one host, with an asker to each server."""
+
+    def __init__(self, user: str, history: History, *, random: Random) -> None:
         self.user = user
         self.history = history
         self.clock = LamportClock()
-        self.patience_seconds = 60.0
-        self._network = network.host(f"host-of-{user}")
+        self.patience_seconds = PATIENCE_SECONDS
         self._random = random
         self._askers: list[Asker] = []
         self._next = 0
 
-    async def open(self, addresses: list[str], stack: AsyncExitStack) -> None:
+    async def open(self, world: "World", stack: AsyncExitStack) -> None:
         """Connect; the stack closes."""
-        self._askers = [await stack.enter_async_context(self._network.asker(at)) for at in addresses]
+        network = world.network.host(f"host-of-{self.user}")
+        self._askers = [await stack.enter_async_context(network.asker(at)) for at in world.addresses]
         self._next = self._random.randrange(len(self._askers))
 
     async def write(
         self, service: str, *, target: str = "", text: str = "", level: Level = Level.LOCAL
     ) -> Operation:
         """One operation to its end."""
-        operation = Operation(
+        operation = self.history.begin(
             service=service,
             user=self.user,
             target=target,
             text=text,
             id=self._random.randbytes(16),
             level=level,
-            begun=trio.current_time(),
         )
-        self.history.operations.append(operation)
         with trio.move_on_after(self.patience_seconds):
             await self._to_the_end(operation)
         return operation
@@ -138,22 +174,17 @@ class PlainClient:
         code = reply.data.get("code")
         if reply.failed and code in _AGAIN:
             return
-        operation.ended = trio.current_time()
-        operation.code = code
-        operation.outcome = "refused" if reply.failed else "acknowledged"
-        if not reply.failed:
-            operation.key = tuple(reply.data["key"])
-            if operation.service == "login":
-                self.history.users.append(self.user)
-            elif operation.service == "channel":
-                self.history.channels.append(operation.target)
+        if reply.failed:
+            self.history.refuse(operation, code)
+        else:
+            self.history.acknowledge(operation, key=reply.data["key"])
 
 
 class Chatter:
     """A client that registers and then talks at random, at levels of all kinds."""
 
     def __init__(
-        self, client: PlainClient, *, random: Random, pause_seconds: float, levels: tuple[Level, ...]
+        self, client: Client, *, random: Random, pause_seconds: float, levels: tuple[Level, ...]
     ) -> None:
         self._client = client
         self._random = random
@@ -194,30 +225,30 @@ class Crowd:
 
     def __init__(
         self,
-        network: MemoryNetwork,
-        addresses: list[str],
+        world: "World",
         *,
-        seed: int,
-        people: int = 4,
+        clients: Sequence[type[PlainClient] | Callable[..., Client]] = (PlainClient,) * 4,
         pause_seconds: float = 1.0,
         levels: tuple[Level, ...] = ALL_LEVELS,
     ) -> None:
         self.history = History()
         self.gone = trio.Event()
-        self._addresses = addresses
-        self._chatters: list[tuple[PlainClient, Chatter]] = []
-        for number in range(people):
-            random = Random(f"{seed} person {number}")
-            client = PlainClient(network, f"person-{number}", self.history, random=random)
+        self._world = world
+        self._chatters: list[tuple[Client, Chatter]] = []
+        for number, make in enumerate(clients):
+            random = Random(f"{world.seed} person {number}")
+            client = make(f"person-{number}", self.history, random=random)
             chatter = Chatter(client, random=random, pause_seconds=pause_seconds, levels=levels)
             self._chatters.append((client, chatter))
 
     async def run(self) -> None:
         """Talk until all have gone home."""
-        async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
-            for client, chatter in self._chatters:
-                await client.open(self._addresses, stack)
-                nursery.start_soon(chatter.run)
+        async with AsyncExitStack() as stack:
+            for client, _ in self._chatters:
+                await client.open(self._world, stack)
+            async with trio.open_nursery() as nursery:
+                for _, chatter in self._chatters:
+                    nursery.start_soon(chatter.run)
         self.gone.set()
 
     async def go_home(self, *, within_seconds: float) -> None:

@@ -70,6 +70,7 @@ class World:
         self.transit = FaultyTransit(Random(f"{seed} network"), now=trio.current_time, weather=weather)
         self.network = MemoryNetwork(self.transit)
         self.journal = Journal()
+        self._ticks = 0
         self.losses: list[float] = []  # when a disk forgot something that it had committed
         members = tuple(
             Member(name=f"server-{rank}", rank=rank, address=f"tcp://server-{rank}:5555")
@@ -156,6 +157,21 @@ class World:
         """Whether all living servers have durably the same entries."""
         logs = [node.store.heads() for node in self.servers.values() if node.alive]
         return all(log == logs[0] for log in logs)
+
+    async def shown_times(self) -> dict[str, float]:
+        """What every living server stamps an entry with at one and the same moment, in seconds."""
+        shown: dict[str, float] = {}
+        self._ticks += 1
+
+        async def stamp(server: ServerNode) -> None:
+            reply = await self.ask(server.name, "login", user=f"tick-{self._ticks}-{server.name}")
+            shown[server.name] = server.stamped(*reply["key"])
+
+        async with trio.open_nursery() as nursery:
+            for server in self.servers.values():
+                if server.alive:
+                    nursery.start_soon(stamp, server)
+        return shown
 
 
 @asynccontextmanager

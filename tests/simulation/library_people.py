@@ -1,0 +1,103 @@
+"""People who use the library: one who writes, and one who listens and keeps what is shown."""
+
+from contextlib import AsyncExitStack
+from random import Random
+from typing import TYPE_CHECKING
+
+import trio
+from workload import PATIENCE_SECONDS, History, Operation
+
+from recado.client import Chat, Indeterminate, NoAnswer, Receipt, RefusedByServer, connect
+from recado.protocol.messages import Level
+
+if TYPE_CHECKING:
+    from world import World
+
+BROKERS = ("tcp://broker:5558",)
+
+
+class LibraryClient:
+    """`workload.Client` by the library, which repeats and changes servers by itself."""
+
+    def __init__(self, user: str, history: History, *, random: Random) -> None:
+        self.user = user
+        self.history = history
+        self._random = random
+        self._chat: Chat
+
+    async def open(self, world: "World", stack: AsyncExitStack) -> None:
+        """Connect; the stack closes."""
+        network = world.network.host(f"host-of-{self.user}")
+        servers = self._random.sample(world.addresses, len(world.addresses))
+        self._chat = await stack.enter_async_context(
+            connect(self.user, servers=servers, brokers=BROKERS, network=network, random=self._random)
+        )
+
+    async def write(
+        self, service: str, *, target: str = "", text: str = "", level: Level = Level.LOCAL
+    ) -> Operation:
+        """One operation; after an open end again with the same id, until patience ends."""
+        operation = self.history.begin(
+            service=service,
+            user=self.user,
+            target=target,
+            text=text,
+            id=self._random.randbytes(16),
+            level=level,
+        )
+        with trio.move_on_after(PATIENCE_SECONDS):
+            while operation.outcome == "open":
+                operation.tries += 1
+                await self._try(operation)
+        return operation
+
+    async def _try(self, operation: Operation) -> None:
+        try:
+            receipt = await self._said(operation)
+        except (Indeterminate, NoAnswer):
+            return
+        except RefusedByServer as refused:
+            if refused.certain:
+                self.history.refuse(operation, refused.code)
+            else:
+                await trio.sleep(self._random.random())
+            return
+        operation.id = receipt.id
+        assert receipt.key is not None
+        self.history.acknowledge(operation, key=receipt.key)
+
+    async def _said(self, op: Operation) -> Receipt:
+        chat = self._chat
+        if op.service == "login":
+            op.level = Level.QUORUM  # the library's own choice with three members
+            return await chat.login()
+        if op.service == "channel":
+            return await chat.create_channel(op.target, level=op.level, id=op.id)
+        if op.service == "publish":
+            return await chat.publish(op.target, op.text, level=op.level, id=op.id)
+        return await chat.message(op.target, op.text, level=op.level, id=op.id)
+
+
+class Listener:
+    """Follows one channel through the library; `heard` is what was shown, in the order of showing."""
+
+    def __init__(self, name: str, channel: str) -> None:
+        self.name = name
+        self.channel = channel
+        self.heard: list[tuple[str, str]] = []  # (author, text)
+
+    async def run(self, world: "World") -> None:
+        """The task: for ever."""
+        network = world.network.host(f"host-of-{self.name}")
+        async with (
+            connect(
+                None,
+                servers=world.addresses,
+                brokers=BROKERS,
+                network=network,
+                random=Random(f"{world.seed} {self.name}"),
+            ) as chat,
+            chat.subscribe(self.channel, backlog=1000) as incoming,
+        ):
+            async for message in incoming:
+                self.heard.append((message.user, message.text))
