@@ -5,36 +5,20 @@ from typing import Any
 import pytest
 import trio
 
-from recado.protocol import names
-from recado.protocol.entry import EMPTY, Head, seal
 from recado.protocol.limits import (
     HISTORY_MESSAGES_DEFAULT,
     HISTORY_MESSAGES_MAX,
     HISTORY_PAGE_BYTES_MAX,
     TEXT_BYTES_MAX,
 )
-from recado.protocol.messages import Kind
-from storage.replica import Batch, Replica
+from storage.replica import Replica
+from tests.daemons.server.peer_frames import ORIGIN, log_of, stored
 from tests.daemons.server.server_bench import Running, bench, lone
 
-ORIGIN = "server-9.00000000000000aa"
 
-
-def filled(count: int, *, text: str = "m{}", targets: tuple[str, ...] = ("geral",)) -> Replica:
-    """A store with `count` messages of one origin, in the channels in turn."""
-    entries, head = [], EMPTY
-    for n in range(count):
-        entry = seal(
-            head, origin=ORIGIN, lamport=n + 1, wall_ms=1_000 * n, kind=Kind.CHANNEL_MESSAGE,
-            author=names.uid("ana"), id=n.to_bytes(8, "big"), target=targets[n % len(targets)], prev=0,
-            body=text.format(n).encode(),
-        )  # fmt: skip
-        head = Head(entry.seq, entry.lamport, entry.hash)
-        entries.append(entry)
-    store = Replica.in_memory("server-1")
-    store.stage(Batch(entries=entries))
-    store.commit()
-    return store
+def told(count: int, **how: Any) -> Replica:
+    """A store with so many messages of one origin."""
+    return stored("server-1", log_of(ORIGIN, count, **how))
 
 
 async def pages(server: Running, *, since: dict[str, int], **fields: Any) -> list[list[dict[str, Any]]]:
@@ -55,7 +39,7 @@ async def pages(server: Running, *, since: dict[str, int], **fields: Any) -> lis
 async def test_pages_give_everything_once(autojump_clock: trio.abc.Clock, limit: int) -> None:
     """Paging by `since` and `upto` shows each message of the channel once, in order, none of another."""
     async with bench(of=1) as cluster:
-        server = await cluster.start("server-1", store=filled(60, targets=("geral", "outro")))
+        server = await cluster.start("server-1", store=told(60, targets=("geral", "outro")))
         found = await pages(server, since={}, channel="geral", limit=limit)
         assert [m["message"] for page in found for m in page] == [f"m{n}" for n in range(0, 60, 2)]
         assert max(map(len, found)) <= limit
@@ -67,7 +51,7 @@ async def test_pages_give_everything_once(autojump_clock: trio.abc.Clock, limit:
 async def test_a_page_is_bounded_in_bytes(autojump_clock: trio.abc.Clock) -> None:
     """Long texts make short pages: none much larger than 1 MiB, nothing left out."""
     async with bench(of=1) as cluster:
-        server = await cluster.start("server-1", store=filled(150, text=f"{{:>{TEXT_BYTES_MAX}}}"))
+        server = await cluster.start("server-1", store=told(150, text=f"{{:>{TEXT_BYTES_MAX}}}"))
         found = await pages(server, since={}, channel="geral", limit=1000)
         assert sum(map(len, found)) == 150
         assert len(found) >= 150 * TEXT_BYTES_MAX // HISTORY_PAGE_BYTES_MAX
@@ -81,7 +65,7 @@ async def test_a_page_is_bounded_in_bytes(autojump_clock: trio.abc.Clock) -> Non
 async def test_limit_is_bounded(autojump_clock: trio.abc.Clock, limit: int | None, count: int) -> None:
     """No limit is the default, absurd ones become 1 or the maximum; the last messages come."""
     async with bench(of=1) as cluster:
-        server = await cluster.start("server-1", store=filled(HISTORY_MESSAGES_MAX + 1))
+        server = await cluster.start("server-1", store=told(HISTORY_MESSAGES_MAX + 1))
         page = await server.ask("history", channel="geral", limit=limit)
         assert len(page["messages"]) == count
         assert page["more"]
@@ -91,7 +75,7 @@ async def test_limit_is_bounded(autojump_clock: trio.abc.Clock, limit: int | Non
 async def test_before_goes_back_in_order(autojump_clock: trio.abc.Clock) -> None:
     """`before` with the key of the first message shown gives the ones before it, to the beginning."""
     async with bench(of=1) as cluster:
-        server = await cluster.start("server-1", store=filled(25))
+        server = await cluster.start("server-1", store=told(25))
         texts: list[str] = []
         before = None
         while True:
