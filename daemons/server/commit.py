@@ -114,11 +114,18 @@ class GroupCommit:
             self._items.append((None, None))
             self._stir()
 
-    async def durable(self) -> None:
-        """Wait until everything kept so far is durable, or was given up."""
+    async def durable(self) -> bool:
+        """Wait until everything kept so far is durable (True), or was given up (False)."""
         done = trio.Event()
-        self.after(lambda _: done.set())
+        ends: list[StorageFull | None] = []
+
+        def ended(full: StorageFull | None) -> None:
+            ends.append(full)
+            done.set()
+
+        self.after(ended)
         await done.wait()
+        return ends[0] is None
 
     async def progress(self) -> None:
         """Wait for the end of the commit that is out or next."""

@@ -231,8 +231,8 @@ class Replication:
         node.confirmed(name, link.theirs)
         node.take_confirmations(page.confirmed)
         taken = take_runs(node, page.runs, name)
-        if taken:
-            await node.commits.durable()
+        if taken and not await node.commits.durable():
+            taken = {}  # the disk is full: the same page again would only be refused again
         return page, complete, taken
 
     async def catch_up(self) -> None:
