@@ -95,9 +95,12 @@ class Server:
         await node.commits.idle()
         await self.replication.flushed()
         await self.announcements.published()
-        for settled in node.acks.abandon():
-            node.answer(settled)
-        node.replies.flush()
+
+    def give_up_waiting(self) -> None:
+        """Tell those whose writes still wait for copies, also if the grace time was not enough."""
+        for settled in self.node.acks.abandon():
+            self.node.answer(settled)
+        self.node.replies.flush()
 
 
 async def run_server(
@@ -131,5 +134,6 @@ async def run_server(
                 duties.cancel_scope.cancel()
             with trio.move_on_after(config.timings.drain_seconds) as grace:
                 await server.drain()
+            server.give_up_waiting()
             followers.cancel_scope.cancel()
     node.log.info("stopped", drained=not grace.cancelled_caught)
