@@ -135,7 +135,7 @@ class Bench:
         self.network = MemoryNetwork(transit)
         self.running: dict[str, Running] = {}
         self._nursery = nursery
-        self._ends = ends
+        self.ends = ends
         self._of = of
         self._server = server
         self._timings = timings
@@ -145,7 +145,7 @@ class Bench:
     ) -> Running:
         """Start a member, with an empty store if none is given; returns when it serves."""
         config = configured(name, of=self._of, server=self._server, timings=self._timings)
-        asker = await self._ends.enter_async_context(self.network.host("client").asker(config.server.listen))
+        asker = await self.ends.enter_async_context(self.network.host("client").asker(config.server.listen))
         store = store or Replica.in_memory(name)
         one = Running(name, store=store, sink=ListSink(), asker=asker)
         serving = trio.Event()

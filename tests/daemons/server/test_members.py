@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from recado.protocol.limits import PAGE_ENTRIES_MAX
+from storage.replica import Replica
 from tests.daemons.server.peer_frames import FORKED, ORIGIN, OTHER, log_of, run, stored, who
 from tests.daemons.server.server_bench import Running, bench, until
 
@@ -161,7 +162,7 @@ async def test_a_cluster_started_a_thousand_times_still_compares(autojump_clock:
         await cluster.level()
         await cluster.stop("server-2")
         await one.ask("login", user="ana")
-        await cluster.start("server-2", store=two.store)
+        await cluster.start("server-2", store=Replica.in_memory("server-2", two.store.image()))
         await cluster.level()
 
 
