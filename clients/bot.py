@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -20,10 +21,11 @@ import anyio
 import anyio.abc
 import click
 
+from clients.ending import document
 from clients.options import Where, json_option, level_option, where_options
 from clients.render import key_text
 from clients.sentences import sentence
-from clients.session import document, open_chat, run, words
+from clients.session import open_chat, run, words
 from recado.client import (
     Busy,
     ChannelExists,
@@ -163,7 +165,8 @@ class Bot:
             document(event=what, outcome=outcome, user=self._chat.user, clock=clock, **fields)
             return
         shown = " ".join(f"{k}={printable(str(v))}" for k, v in fields.items() if k not in {"id", "key"})
-        words(f"{printable(self._chat.user)} clock={clock} {what} {outcome} {shown}".rstrip())
+        when = time.strftime("%Y-%m-%dT%H:%M:%S")
+        words(f"{when} {printable(self._chat.user)} clock={clock} {what} {outcome} {shown}".rstrip())
 
 
 def channel_name(number: int) -> str:
@@ -245,7 +248,7 @@ def bot(
                 life.cancel_scope.cancel()
         return tally
 
-    tally = run(live, where=where, as_json=as_json, needs_cluster=False)
+    tally = run(live, where=where, needs_cluster=False)
     if as_json:
         document(event="done", user=user, **vars(tally))
     else:

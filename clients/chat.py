@@ -53,7 +53,6 @@ def chat(*, channels: tuple[str, ...], user: str | None, level: str | None, wher
     run(
         partial(_live, where, user=user, channels=channels, level=level, terminal=terminal),
         where=where,
-        as_json=False,
     )
 
 

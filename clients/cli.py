@@ -4,11 +4,15 @@
 """
 
 import importlib
+import io
+import sys
 from typing import Any
 
 import click
 
 from recado import __version__
+
+INTERRUPTED = 130
 
 # Name, module, attribute, one line of help.  The order is that of `recado --help`.
 COMMANDS: tuple[tuple[str, str, str, str], ...] = (
@@ -48,6 +52,15 @@ class LazyGroup(click.Group):
                 command: click.Command = getattr(importlib.import_module(module), attribute)
                 return command
         return None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a terminal that has no ✓ is no error
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -5,12 +5,15 @@
 75 outcome unknown, or try again later · 78 configuration.
 """
 
+import json
 import sys
 from typing import Any
 
 import click
 
 from recado.protocol.printable import printable
+
+SCHEMA_VERSION = 1
 
 OK = 0
 FAILURE = 1
@@ -23,12 +26,39 @@ TEMPORARY = 75
 CONFIGURATION = 78
 
 
-class Ended(click.ClickException):
-    """A command's end in words, on standard error, with its exit code."""
+# What programs read where nothing more precise is known.
+_CODES = {
+    FAILURE: "failed",
+    DATA: "data",
+    UNAVAILABLE: "unavailable",
+    SOFTWARE: "software",
+    CANNOT_CREATE: "cannot_create",
+    TEMPORARY: "temporary",
+    CONFIGURATION: "configuration",
+}
 
-    def __init__(self, text: str, code: int = FAILURE) -> None:
+
+class Ended(click.ClickException):
+    """A command's end in words, on standard error, with its exit code.
+
+    Of a command called with ``--json`` it is told on standard output too: `code` (stable) and `fields`.
+    """
+
+    def __init__(self, text: str, exit_code: int = FAILURE, *, code: str = "", **fields: Any) -> None:
         super().__init__(text)
-        self.exit_code = code  # type: ignore[misc]  # click declares a class variable and means this
+        self.exit_code = exit_code  # type: ignore[misc]  # click declares a class variable and means this
+        self.code = code or _CODES.get(exit_code, "failed")
+        self.fields = fields
+        context = click.get_current_context(silent=True)
+        self._as_json = context is not None and bool(context.params.get("as_json"))
 
     def show(self, file: Any = None) -> None:
+        if self._as_json:
+            error = {"code": self.code, "text": self.message, **self.fields}
+            document(error=error, exit_code=self.exit_code)
         print(f"recado: {printable(self.message, keep=chr(10))}", file=file or sys.stderr)
+
+
+def document(**fields: Any) -> None:
+    """One JSON document, or one line of a stream of them, on standard output."""
+    print(json.dumps({"schema_version": SCHEMA_VERSION, **fields}, ensure_ascii=False), flush=True)

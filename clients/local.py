@@ -1,6 +1,5 @@
 """`recado ps|logs|stop|start|down`: what one does with the cluster that `recado up` runs."""
 
-import json
 import os
 import select
 import shutil
@@ -15,13 +14,12 @@ import click
 from clients.cluster import control
 from clients.cluster.follow import follow, last_lines, log_files
 from clients.cluster.ground import CannotStart, absolute, leftovers
-from clients.ending import UNAVAILABLE, Ended
+from clients.ending import UNAVAILABLE, Ended, document
 from clients.options import data_option, json_option
 from clients.words import speaker
 from recado.protocol.printable import printable
 
 DOWN_SECONDS = 10.0
-SCHEMA_VERSION = 1
 
 
 def _ask(data: Path, **request: Any) -> dict[str, Any]:
@@ -29,10 +27,6 @@ def _ask(data: Path, **request: Any) -> dict[str, Any]:
         return control.ask(absolute(data), request)
     except (control.NotRunning, control.Refused) as error:
         raise Ended(str(error), error.exit_code) from None
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, ensure_ascii=False))
 
 
 @click.command(
@@ -45,7 +39,7 @@ def ps(data: Path, as_json: bool) -> None:
     told = _ask(data, do="ps")
     told.pop("ok")
     if as_json:
-        _print_json(told)
+        document(**told)
         return
     say = speaker()
     click.echo(f"{'NODE':<12} {'STATE':<9} {'PID':>7} {'AGE':>7} {'RESTARTS':>8}  LISTENS")
@@ -93,7 +87,7 @@ def start(node: str, data: Path, as_json: bool) -> None:
 
 def _done(what: str, node: str, *, as_json: bool) -> None:
     if as_json:
-        _print_json({"event": {"stop": "stopped", "start": "started"}[what], "node": node})
+        document(event={"stop": "stopped", "start": "started"}[what], node=node)
     else:
         click.echo(speaker()(f"{what}.done", node=node), err=True)
 
@@ -115,7 +109,7 @@ def down(data: Path, wipe: bool, as_json: bool) -> None:
         raise Ended(f"process {pid} still runs after {DOWN_SECONDS:g} s", 75)
     wiped = _wipe(data) if wipe else []
     if as_json:
-        _print_json({"event": "stopped", "was_running": pid is not None, "wiped": wiped})
+        document(event="stopped", was_running=pid is not None, wiped=wiped)
         return
     say = speaker()
     click.echo(say("down.none", data=data) if pid is None else say("down.done"), err=True)
@@ -166,7 +160,7 @@ def logs(node: str | None, following: bool, lines: int, data: Path, as_json: boo
 
     def show(name: str, line: str) -> None:
         if as_json:
-            click.echo(json.dumps({"node": name, "line": line}, ensure_ascii=False))
+            document(node=name, line=line)
         else:
             click.echo(f"{name:<10} | {printable(line, keep=chr(9))}")
         sys.stdout.flush()

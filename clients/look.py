@@ -7,9 +7,10 @@ from contextlib import suppress
 import anyio
 import click
 
+from clients.ending import document
 from clients.options import Where, json_option, need_user, user_option, where_options
 from clients.render import key_of, message_json, message_line
-from clients.session import document, open_chat, run, with_brokers, words
+from clients.session import open_chat, run, with_brokers, words
 from clients.words import speaker
 from recado.client import Chat, ChatError, Cursor, Key, Message, Page, Status, Subscription
 from recado.protocol.limits import HISTORY_MESSAGES_MAX
@@ -39,7 +40,7 @@ def users(*, where: Where, as_json: bool) -> None:
         async with open_chat(where, None) as chat:
             return await chat.users()
 
-    _names(run(do, where=where, as_json=as_json), what="users", as_json=as_json)
+    _names(run(do, where=where), what="users", as_json=as_json)
 
 
 @click.command("channels", epilog=f"\b\nExample:\n  recado channels\n\n{CODES}")
@@ -52,7 +53,7 @@ def channels(*, where: Where, as_json: bool) -> None:
         async with open_chat(where, None) as chat:
             return await chat.channels()
 
-    _names(run(do, where=where, as_json=as_json), what="channels", as_json=as_json)
+    _names(run(do, where=where), what="channels", as_json=as_json)
 
 
 def _key(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Key | None:
@@ -106,7 +107,7 @@ def history(
                 return await chat.direct_messages(name, limit=count, before=before)
             return await chat.history(name or "", limit=count, before=before)
 
-    page = run(do, where=where, as_json=as_json)
+    page = run(do, where=where)
     if as_json:
         earlier = None if page.earlier is None or not page.more else ":".join(map(str, page.earlier))
         document(messages=[message_json(m) for m in page], earlier=earlier, server=page.server)
@@ -166,7 +167,7 @@ def tail(
             if follow:
                 await _follow(chat, followed, cursor=cursor, direct=direct, every=every, show=show)
 
-    run(do, where=where, as_json=as_json)
+    run(do, where=where)
 
 
 async def _last(
@@ -243,7 +244,7 @@ def sync(*, since: float | None, where: Where, as_json: bool) -> None:
                     return page.server
                 last = page.next_sync
 
-    server = run(do, where=where, as_json=as_json)
+    server = run(do, where=where)
     if not as_json:
         for what, number in counts.items():
             click.echo(f"{what} {number}")
@@ -262,7 +263,7 @@ def status(*, where: Where, as_json: bool) -> None:
         async with open_chat(where, None) as chat:
             return await chat.status()
 
-    told = run(do, where=where, as_json=as_json)
+    told = run(do, where=where)
     if as_json:
         document(**told.fields)
         return

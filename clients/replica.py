@@ -12,9 +12,9 @@ import click
 import msgspec
 
 from clients.cluster.ground import absolute
-from clients.ending import CONFIGURATION, DATA, FAILURE, Ended
+from clients.ending import CONFIGURATION, DATA, FAILURE, SCHEMA_VERSION, Ended, document
 from clients.options import data_option, json_option
-from clients.session import SCHEMA_VERSION, document, words
+from clients.session import words
 from clients.words import speaker
 from recado.protocol.printable import printable
 from storage.database import StorageError

@@ -1,14 +1,12 @@
 """One command's conversation with the cluster: connect, do, tell, and end with the right exit code."""
 
-import json
 import signal
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 import anyio
 import click
@@ -30,15 +28,8 @@ from recado.client import (
 )
 from recado.texts import error_text
 
-SCHEMA_VERSION = 1
-INTERRUPTED = 130
 _LISTENING_SECONDS = 1.5  # a restart of the reference takes about one
 T = TypeVar("T")
-
-
-def document(**fields: Any) -> None:
-    """One JSON document, or one line of a stream of them, on standard output."""
-    print(json.dumps({"schema_version": SCHEMA_VERSION, **fields}, ensure_ascii=False), flush=True)
 
 
 def words(text: str) -> None:
@@ -71,7 +62,7 @@ async def with_brokers(where: Where) -> Where:
     return replace(where, brokers=found)
 
 
-def run(do: Callable[[], Awaitable[T]], *, where: Where, as_json: bool, needs_cluster: bool = True) -> T:
+def run(do: Callable[[], Awaitable[T]], *, where: Where, needs_cluster: bool = True) -> T:
     """Run one command's coroutine to its end.  Errors become words and `Ended`.
 
     With `needs_cluster` the command has no use without one, and ends at once if there is none.
@@ -80,13 +71,11 @@ def run(do: Callable[[], Awaitable[T]], *, where: Where, as_json: bool, needs_cl
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if needs_cluster:
-        _await_reference(where, as_json=as_json)
+        _await_reference(where)
     try:
         return anyio.run(_caught, do)
     except _Failed as failed:
-        raise tell(failed.error, as_json=as_json) from None
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        raise ended(failed.error) from None
 
 
 class _Failed(Exception):
@@ -113,49 +102,34 @@ def _first(error: Exception) -> Exception:
     return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error
 
 
-@dataclass(frozen=True)
-class _Told:
-    code: str
-    text: str
-    exit_code: int
-
-
-def tell(error: ChatError | Ended | OSError, *, as_json: bool) -> Ended:
-    """The end for an error; with `as_json` it is told on standard output too, for programs."""
-    told = _told(error)
-    if as_json:
-        fields: dict[str, Any] = {"code": told.code, "text": told.text}
-        if isinstance(error, Indeterminate):
-            fields |= {"id": error.id.hex(), "acks": error.acks, "of": error.of}
-        if isinstance(error, Busy):
-            fields["retry_after_seconds"] = error.retry_after
-        document(error=fields, exit_code=told.exit_code)
-    return Ended(told.text, told.exit_code)
-
-
-def _told(error: ChatError | Ended | OSError) -> _Told:
+def ended(error: ChatError | Ended | OSError) -> Ended:
+    """The end for an error: its words in the reader's language, its exit code, what programs read."""
     say = speaker()
     if isinstance(error, Ended):
-        return _Told("failed", error.message, error.exit_code)
+        return error
     if isinstance(error, Indeterminate):
-        return _Told("indeterminate", say("talk.indeterminate", why=error, id=error.id.hex()), TEMPORARY)
+        text = say("talk.indeterminate", why=error, id=error.id.hex())
+        fields = {"id": error.id.hex(), "acks": error.acks, "of": error.of}
+        return Ended(text, TEMPORARY, code="indeterminate", **fields)
     if isinstance(error, NoAnswer):
-        return _Told("unavailable", say("talk.no_answer", why=error), UNAVAILABLE)
+        return Ended(say("talk.no_answer", why=error), UNAVAILABLE)
     if isinstance(error, RefusedByServer):
-        text = error_text(error.code, say.language, given=error.text)
-        if error.code == "sender_missing":
-            text += say("talk.login_first")
-        code = (
-            TEMPORARY if isinstance(error, Busy) else
-            DATA if isinstance(error, NameRefused | TextRefused) else FAILURE
-        )  # fmt: skip
-        return _Told(error.code or "refused", text, code)
-    if isinstance(error, OSError):
-        return _Told("cannot_create", str(error), CANNOT_CREATE)
-    return _Told("failed", str(error), FAILURE)
+        return _refused(error)
+    return Ended(str(error), CANNOT_CREATE if isinstance(error, OSError) else FAILURE)
 
 
-def _await_reference(where: Where, *, as_json: bool) -> None:
+def _refused(error: RefusedByServer) -> Ended:
+    say = speaker()
+    text = error_text(error.code, say.language, given=error.text)
+    code = error.code or "refused"
+    if error.code == "sender_missing":
+        text += say("talk.login_first")
+    if isinstance(error, Busy):
+        return Ended(text, TEMPORARY, code=code, retry_after_seconds=error.retry_after)
+    return Ended(text, DATA if isinstance(error, NameRefused | TextRefused) else FAILURE, code=code)
+
+
+def _await_reference(where: Where) -> None:
     """Say at once that nobody is there, in place of waiting for an answer that can't come.
 
     Only for an address on this host, where a refused connection is certain to mean that.
@@ -174,5 +148,4 @@ def _await_reference(where: Where, *, as_json: bool) -> None:
             time.sleep(0.1)
         except OSError:
             return
-    text = speaker()("talk.nobody", reference=where.reference)
-    raise tell(Ended(text, UNAVAILABLE), as_json=as_json)
+    raise Ended(speaker()("talk.nobody", reference=where.reference), UNAVAILABLE)

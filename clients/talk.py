@@ -2,6 +2,7 @@
 
 import click
 
+from clients.ending import document
 from clients.options import (
     Where,
     id_option,
@@ -13,7 +14,7 @@ from clients.options import (
     where_options,
 )
 from clients.render import receipt_json
-from clients.session import document, open_chat, run, words
+from clients.session import open_chat, run, words
 from clients.words import speaker
 from recado.client import Receipt
 from recado.protocol.printable import printable
@@ -45,7 +46,7 @@ def login(*, name: str | None, user: str | None, where: Where, as_json: bool) ->
         async with open_chat(where, who) as chat:
             return await chat.login(deadline_seconds=where.timeout_seconds)
 
-    receipt = run(do, where=where, as_json=as_json)
+    receipt = run(do, where=where)
     _tell(receipt, speaker()("talk.login", user=printable(who)), as_json=as_json, user=who)
 
 
@@ -65,7 +66,7 @@ def channel(
         async with open_chat(where, user, level=level) as chat:
             return await chat.create_channel(name, id=ident)
 
-    receipt = run(do, where=where, as_json=as_json)
+    receipt = run(do, where=where)
     _tell(receipt, speaker()("talk.channel", channel=printable(name)), as_json=as_json, channel=name)
 
 
@@ -98,7 +99,7 @@ def publish(
         async with open_chat(where, who, level=level) as chat:
             return await chat.publish(channel, said, id=ident)
 
-    receipt = run(do, where=where, as_json=as_json)
+    receipt = run(do, where=where)
     _tell(receipt, speaker()("talk.sent"), as_json=as_json, channel=channel, user=who)
 
 
@@ -131,5 +132,5 @@ def dm(
         async with open_chat(where, who, level=level) as chat:
             return await chat.message(peer, said, id=ident)
 
-    receipt = run(do, where=where, as_json=as_json)
+    receipt = run(do, where=where)
     _tell(receipt, speaker()("talk.sent"), as_json=as_json, dst=peer, user=who)

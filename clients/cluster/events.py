@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from clients.cluster.plan import Plan
+from clients.ending import SCHEMA_VERSION
 
-SCHEMA_VERSION = 1
 Event = dict[str, Any]
 Sink = Callable[[Event], None]
 
@@ -19,7 +19,7 @@ class OutputGone(Exception):
 
 def event(kind: str, **fields: Any) -> Event:
     """An event: its kind, when (seconds since 1970), and what belongs to it."""
-    return {"event": kind, "time": round(time.time(), 3), **fields}
+    return {"schema_version": SCHEMA_VERSION, "event": kind, "time": round(time.time(), 3), **fields}
 
 
 def summary(plan: Plan, pids: dict[str, int], supervisor: int) -> Event:
@@ -39,7 +39,6 @@ def summary(plan: Plan, pids: dict[str, int], supervisor: int) -> Event:
         for node in plan.nodes
     ]
     return {
-        "schema_version": SCHEMA_VERSION,
         **event("up"),
         "pid": supervisor,
         "data": str(plan.wish.data),

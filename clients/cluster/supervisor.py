@@ -21,6 +21,8 @@ import anyio
 import anyio.abc
 
 from clients.cluster import children, control
+from clients.cluster.drain import drain
+from clients.cluster.environment import nodes_environment
 from clients.cluster.events import Event, OutputGone, Sink, event, summary
 from clients.cluster.ground import CannotStart, check_ports, owned, prepare
 from clients.cluster.keeper import Keeper
@@ -32,32 +34,7 @@ RESTART_SECONDS = 1.0
 READY_SECONDS = 30.0
 STOP_ONE_SECONDS = 5.0
 EARLY_EVENTS_MAX = 100
-# When each kind must be gone, in seconds after the request to stop; all of it within 5 s.
-STOP_DEADLINES: tuple[tuple[Role, float], ...] = (
-    (Role.BOT, 0.8),
-    (Role.SERVER, 4.2),
-    (Role.BROKER, 4.4),
-    (Role.REFERENCE, 4.6),
-)
 _FINAL_CODES = frozenset({0, 2, 78})
-
-# What `up` itself decides for its nodes; from its own environment they must not take it.
-_OURS = (
-    "RECADO_NODE__",
-    "RECADO_CLUSTER__",
-    "RECADO_SERVER__LISTEN",
-    "RECADO_SERVER__RANK",
-    "RECADO_REFERENCE__LISTEN",
-    "RECADO_BROKER__XSUB",
-    "RECADO_BROKER__XPUB",
-    "RECADO_BROKER__REQUEST",
-    "RECADO_BROKER__SERVERS",
-    "RECADO_LOG__FILE",
-    "RECADO_CONFIG",
-    "RECADO_USER",
-    "RECADO_READY_FD",
-    "NOTIFY_SOCKET",
-)
 
 
 class Supervisor:
@@ -76,11 +53,11 @@ class Supervisor:
         self.coordinator: str | None = None
         self._sink = sink
         self._early: deque[Event] | None = deque(maxlen=EARLY_EVENTS_MAX)
-        self._environment = {k: v for k, v in environment.items() if not k.startswith(_OURS)}
+        self._environment = nodes_environment(environment)
         self._keepers = {node.name: Keeper(node) for node in plan.nodes}
         self._stopping = anyio.Event()
         self._starting = anyio.CancelScope()
-        self._draining = anyio.CancelScope()
+        self._patience = anyio.CancelScope()
 
     # What the control socket and the watching duty see ---------------------------------------
 
@@ -132,7 +109,7 @@ class Supervisor:
     def stop(self) -> None:
         """Begin to stop everything; a second call ends the patience."""
         if self._stopping.is_set():
-            self._draining.cancel()
+            self._patience.cancel()
         self._stopping.set()
         self._starting.cancel()
 
@@ -151,7 +128,7 @@ class Supervisor:
                             await self._live(network)
                     finally:
                         with anyio.CancelScope(shield=True):
-                            await self._drain()
+                            await drain(self._keepers.values(), patience=self._patience)
                     self._sink(event("stopped"))
                     whole_life.cancel_scope.cancel()
 
@@ -255,28 +232,6 @@ class Supervisor:
             if said is not None:
                 keeper.ready = True
                 self._sink(event("ready", node=keeper.node.name, pid=child.pid, listen=keeper.node.endpoints))
-
-    async def _drain(self) -> None:
-        """Bots, servers, broker, reference: each kind is asked, waited for, and killed if need be."""
-        begun = anyio.current_time()
-        for role, deadline_seconds in STOP_DEADLINES:
-            left = [k for k in self._keepers.values() if k.node.role is role and k.child is not None]
-            for keeper in left:
-                if keeper.child is not None:
-                    keeper.child.signal(signal.SIGTERM)
-            if not self._draining.cancel_called:
-                with anyio.move_on_at(begun + deadline_seconds):
-                    for keeper in left:
-                        await _end(keeper)
-            for keeper in left:
-                if keeper.child is not None:
-                    keeper.child.signal(signal.SIGKILL)
-                    await _end(keeper)
-
-
-async def _end(keeper: Keeper) -> None:
-    if keeper.child is not None:
-        keeper.end(await keeper.child.wait())
 
 
 def _ended(code: int) -> Event:

@@ -126,4 +126,7 @@ async def _alone(plan: Plan) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(_alone, stub_plan(Path(sys.argv[1]), base_port=int(sys.argv[2])), backend="trio")
+    manners = dict.fromkeys(sys.argv[3:], "stubborn")
+    anyio.run(
+        _alone, stub_plan(Path(sys.argv[1]), base_port=int(sys.argv[2]), manners=manners), backend="trio"
+    )

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -208,3 +209,18 @@ def test_interrupt_of_a_real_supervisor(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert rest[0] == "stopping"
     assert rest[-1] == "stopped"
+
+
+def test_second_interrupt_ends_the_patience(tmp_path: Path) -> None:
+    """While a stubborn server is waited for, a second Ctrl-C kills everything at once."""
+    command = [sys.executable, "-m", "tests.clients.cluster_of_stubs"]
+    command += [str(tmp_path), str(free_base_port()), "server-1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert json.loads(process.stdout.readline())["event"] == "stopping"
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 0
+    assert time.monotonic() - begun < 2.5
