@@ -1,13 +1,10 @@
 """The room: carries out intents with the library and shows what comes of them and what arrives.
 
 One connection and one subscription per login.  Intents are carried out one after the other; what
-arrives is shown meanwhile.  A message that is not confirmed is sent again with the same id until it is.
+arrives is shown meanwhile.
 """
 
-import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
 import anyio
@@ -32,8 +29,9 @@ from clients.chatting.interpreter import (
     in_quotes,
 )
 from clients.chatting.menu import menu_numbers
+from clients.chatting.outbox import Outbox
 from clients.options import Where
-from clients.render import message_line, moment
+from clients.render import message_line
 from clients.session import open_chat
 from recado.client import (
     Busy,
@@ -44,17 +42,15 @@ from recado.client import (
     Indeterminate,
     Message,
     NoAnswer,
-    Receipt,
     RefusedByServer,
     Subscription,
 )
-from recado.protocol.names import minted_id
 from recado.protocol.printable import printable
 from recado.texts import Texts, error_text
 
 BACKLOG = 10
-OWN_IDS_MAX = 1000  # of what we sent ourselves: already shown with its tick when it comes back
 LOOK_SECONDS = 3.0
+NAMES_ROUNDS = 10  # the names for the Tab key are asked for every so many looks
 SETTLE_SECONDS = 2.0  # after a reconnection: what was missed arrives within
 
 
@@ -66,7 +62,7 @@ class Room:
         self.channel: str | None = None
         self.words = Words()
         self.connected = True
-        self.sending = False
+        self.outbox = Outbox(face, say)
         self._where = where
         self._face = face
         self._say = say
@@ -74,7 +70,6 @@ class Room:
         self._stack = AsyncExitStack()
         self._chat: Chat | None = None
         self._incoming: Subscription | None = None
-        self._own: OrderedDict[bytes | str | None, None] = OrderedDict()
         self._missed: int | None = None  # counted from the loss of the connection until all is fetched
         self._reader: anyio.CancelScope | None = None
 
@@ -84,7 +79,7 @@ class Room:
         return f"[{'#' + printable(self.channel) if self.channel else '-'}] "
 
     def toolbar(self) -> str:
-        state = "sending" if self.sending else "connected" if self.connected else "reconnecting"
+        state = "sending" if self.outbox.sending else "connected" if self.connected else "reconnecting"
         return f" {printable(self.user or '-')}  {self._say('chat.' + state)}  /menu  /help"
 
     # Life ---------------------------------------------------------------------------------------
@@ -116,8 +111,7 @@ class Room:
                     self._arrived(message)
 
     def _arrived(self, message: Message) -> None:
-        if message.id in self._own:
-            del self._own[message.id]
+        if self.outbox.has_shown(message.id):
             return
         if self._missed is not None:
             self._missed += 1
@@ -125,18 +119,18 @@ class Room:
 
     async def _look(self, chat: Chat) -> None:
         """Notice that nobody answers, and say when somebody does again, and what was missed."""
+        rounds = 0
         while True:
             await anyio.sleep(LOOK_SECONDS)
-            answered = False
-            with anyio.move_on_after(LOOK_SECONDS):
-                try:
-                    await chat.status()
+            try:
+                answered = await self._answers(chat)
+                if answered and rounds % NAMES_ROUNDS == 0:
                     self.words.users, self.words.channels = await chat.users(), await chat.channels()
-                    answered = True
-                except Closed:
-                    return
-                except (NoAnswer, RefusedByServer):
-                    pass
+                rounds += answered
+            except Closed:
+                return
+            except (NoAnswer, RefusedByServer):
+                continue  # the names of before will do
             if self.connected and not answered:
                 self.connected, self._missed = False, 0
                 self._face.notice(self._say("chat.lost"))
@@ -145,6 +139,18 @@ class Room:
                 self.connected = True
                 count, self._missed = self._missed or 0, None
                 self._face.notice(self._say("chat.back", count=count))
+
+    async def _answers(self, chat: Chat) -> bool:
+        """Whether somebody answers within a moment, be it with a refusal."""
+        with anyio.move_on_after(LOOK_SECONDS):
+            try:
+                await chat.status()
+            except RefusedByServer:
+                return True
+            except NoAnswer:
+                return False
+            return True
+        return False
 
     # Intents ------------------------------------------------------------------------------------
 
@@ -272,46 +278,23 @@ class Room:
         if channel is None:
             self._face.notice("! " + self._say("chat.not_joined"))
             return
-        line = {"where": f"#{printable(channel)} <{printable(chat.user)}>"}
-        await self._send(lambda ident: chat.publish(channel, text, id=ident), text, line)
+        await self.outbox.send(
+            f"#{printable(channel)} <{printable(chat.user)}> {printable(text)}",
+            lambda ident: chat.publish(channel, text, id=ident),
+        )
 
     async def _direct(self, intent: Direct) -> None:
         chat = self._open()
         if self._known():
-            line = {"where": f"{printable(chat.user)} -> {printable(intent.user)}:"}
-            await self._send(lambda i: chat.message(intent.user, intent.text, id=i), intent.text, line)
+            await self.outbox.send(
+                f"{printable(chat.user)} -> {printable(intent.user)}: {printable(intent.text)}",
+                lambda ident: chat.message(intent.user, intent.text, id=ident),
+            )
 
     def _known(self) -> bool:
         if self.user is None:
             self._face.notice("! " + self._say("chat.who"))
         return self.user is not None
-
-    async def _send(
-        self, write: Callable[[bytes], Awaitable[Receipt]], text: str, line: Mapping[str, str]
-    ) -> None:
-        """Send until it is confirmed, then show it with its tick: one copy ✓, the copies asked for ✓✓."""
-        ident = minted_id(int(time.time() * 1000), secrets.token_bytes(10))
-        self._own[ident] = None
-        while len(self._own) > OWN_IDS_MAX:
-            self._own.popitem(last=False)
-        self.sending = True
-        try:
-            receipt = await self._until_confirmed(write, ident)
-        finally:
-            self.sending = False
-        tick = "✓✓" if receipt.acks > 1 else "✓"
-        when = moment(int(time.time()), now=time.time())
-        self._face.message(f"{when}  {line['where']} {printable(text)} {tick}")
-
-    async def _until_confirmed(self, write: Callable[[bytes], Awaitable[Receipt]], ident: bytes) -> Receipt:
-        told = False
-        while True:
-            try:
-                return await write(ident)
-            except Indeterminate:
-                if not told:
-                    self._face.notice(self._say("chat.still"))
-                    told = True
 
     def _menu(self) -> None:
         self._face.notice("\n".join(f"{number:>3}  {self._say(key)}" for number, key in menu_numbers()))
