@@ -1,10 +1,15 @@
-"""``python -m tests.house`` writes the generated part of docs/configuration.md anew."""
+"""``python -m tests.house`` writes the generated parts of docs/configuration.md and docs/protocol.md anew."""
 
 from pathlib import Path
 
-from tests.house.configuration_page import rewritten
+from tests.house import configuration_page, protocol_page
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 if __name__ == "__main__":
-    PAGE.write_text(rewritten(PAGE.read_text("utf-8")), "utf-8")
+    for name, rewritten in (
+        ("configuration.md", configuration_page.rewritten),
+        ("protocol.md", protocol_page.rewritten),
+    ):
+        page = DOCS / name
+        page.write_text(rewritten(page.read_text("utf-8")), "utf-8")
