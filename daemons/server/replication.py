@@ -199,17 +199,21 @@ class Replication:
     async def pull_from(self, peer: Peer) -> dict[int, int]:
         """Exchange vectors and take every missing page; entries taken by kind.  Raises `Unanswered`."""
         counts: dict[int, int] = {}
+        durable, stopped = self._node.entries.durable, self._node.entries.stopped
         async with peer.exchanging:
             again, misremembered = True, 0
             while again:
+                before = dict(durable)
                 page, complete, taken = await self._take_page(peer)
                 for kind, count in taken.items():
                     counts[kind] = counts.get(kind, 0) + count
                 misremembered += not complete
                 theirs = self._node.links[peer.member.name].theirs
-                news = page.more or bool(ahead(theirs, self._node.entries.durable))
-                # On while pages bring something; a peer whose vector we misremember is asked anew.
-                again = (bool(taken) and news) or (not complete and misremembered < 3)
+                news = page.more or any(origin not in stopped for origin in ahead(theirs, durable))
+                # What a page brings may have come by a push meanwhile: that is no reason to stop.
+                grown = any(durable.get(run.origin, 0) > before.get(run.origin, 0) for run in page.runs)
+                # On while what pages are about grows; a peer whose vector we misremember is asked anew.
+                again = (grown and news) or (not complete and misremembered < 3)
         if counts:
             self._received.add(peer=peer.member.name, entries=sum(counts.values()))
         return counts
@@ -218,6 +222,7 @@ class Replication:
         """One exchange: (the reply, whether the peer's whole vector is known, entries by kind)."""
         node, name = self._node, peer.member.name
         fields = {**vector_fields(node, name), "stopped": sorted(node.entries.stopped)}
+        fields["pull"] = node.commits.refusal is None and not node.installing
         reply = await self._ask(peer, "sync", fields)
         try:
             page = codec.convert(reply, SyncPage)
@@ -231,8 +236,8 @@ class Replication:
         node.confirmed(name, link.theirs)
         node.take_confirmations(page.confirmed)
         taken = take_runs(node, page.runs, name)
-        if taken and not await node.commits.durable():
-            taken = {}  # the disk is full: the same page again would only be refused again
+        if page.runs and not await node.commits.durable():
+            taken = {}  # the disk is full
         return page, complete, taken
 
     async def catch_up(self) -> None:
