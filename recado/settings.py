@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from recado.protocol.limits import NODE_NAME_CHARACTERS_MAX, RANK_MAX, REGISTERED_SERVERS_MAX
+from recado.protocol.limits import MIB, NODE_NAME_CHARACTERS_MAX, RANK_MAX, REGISTERED_SERVERS_MAX
 
 _ADDRESS = r"^(tcp://[^\s/]+:([0-9]{1,5}|\*)|ipc://\S+)$"
 Address = Annotated[str, Meta(pattern=_ADDRESS)]
@@ -18,6 +18,7 @@ OptionalAddress = Annotated[str, Meta(pattern=rf"^$|{_ADDRESS}")]
 NodeName = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{NODE_NAME_CHARACTERS_MAX - 1}}}$")]
 Duration = Annotated[float, Meta(gt=0, le=86_400, extra={"unit": "seconds"})]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+ByteCount = Annotated[int, Meta(ge=0, le=2**40, extra={"unit": "bytes"})]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,6 +157,37 @@ class Broker(Section, frozen=True, kw_only=True):
     ] = 5.0
 
 
+class Disk(Section, frozen=True, kw_only=True):
+    """A server's disk: what happens when it is full, slow, forgetful or new."""
+
+    reserve_bytes: Annotated[
+        ByteCount,
+        Meta(
+            description="Room kept in the file `reserve`, given up when the disk is full, so that the last "
+            "facts can still be written; 0: none."
+        ),
+    ] = 32 * MIB
+    probe_seconds: Annotated[
+        Duration, Meta(description="How often a server with a full disk looks whether there is room again.")
+    ] = 10.0
+    slow_seconds: Annotated[
+        Duration,
+        Meta(description="A commit that lasts longer is logged, and writes are refused until it ends."),
+    ] = 5.0
+    scrub_seconds: Annotated[
+        Duration,
+        Meta(description="Between two checks of every hash of the log; damage is repaired from peers."),
+    ] = 86_400.0
+    snapshot_entries: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=2**53,
+            description="A server that lacks more entries than this fetches a peer's whole file first.",
+        ),
+    ] = 100_000
+
+
 class Timings(Section, frozen=True, kw_only=True):
     """Every interval of a server. The same on all servers of a cluster."""
 
@@ -239,6 +271,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     server: Server = Server()
     reference: Reference = Reference()
     broker: Broker = Broker()
+    disk: Disk = Disk()
     timings: Timings = Timings()
     log: Log = Log()
 

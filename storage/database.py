@@ -72,7 +72,8 @@ def classify(error: sqlite3.Error, what: str) -> StorageError:
     """The storage error that a SQLite error means; `what` names the file for people."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
-    if primary == sqlite3.SQLITE_FULL:
+    # The WAL's index could not grow: nothing was written, and only room is missing.
+    if primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:
         return StorageFull(f"{what}: no room on the disk")
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return DataLocked(f"{what}: another program is writing to the file")

@@ -37,6 +37,7 @@ from storage.database import (
 from storage.derived import Key
 from storage.loading import load_derived, read_heads, read_meta, thin_milestones
 from storage.migrations import bring_up_to_date
+from storage.reserve import Reserve
 from storage.rows import (
     ENTRY_COLUMNS,
     Batch,
@@ -92,9 +93,12 @@ class Replica:
         path: Path | None = None,
         lock: DirectoryLock | None = None,
         damaged: Path | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         self.damaged = damaged  # where a damaged file was moved at this start
         self.path = path
+        self.reserve = reserve
+        self.full_at_start = False  # whether the reserve had to be given up to open the file
         self.boot_count = 0
         self._guard = Guard(path or ":memory:")
         self._lock = lock
@@ -107,8 +111,13 @@ class Replica:
             self._writer = Writer(connection, guard=self._guard, derived=self._derived, durable=durable)
 
     @classmethod
-    def open(cls, directory: Path, *, node: str, wal_bytes: int | None = None) -> "Replica":
+    def open(
+        cls, directory: Path, *, node: str, wal_bytes: int | None = None, reserve_bytes: int = 0
+    ) -> "Replica":
         """Lock `directory` for life and open ``replica.db`` in it; both are made if missing.
+
+        `reserve_bytes`: room to keep for a full disk, and to give up if the disk is full already
+        (`reserve.held` tells).
 
         `wal_bytes`: how far the WAL is grown at start (see `grow_wal`).  None: 16 MiB for a file
         larger than that, which shows that the node is a busy one; nothing for small ones, since it
@@ -118,25 +127,42 @@ class Replica:
         node's or a newer version's.
         """
         lock = lock_directory(directory)
-        path = directory / FILE_NAME
+        reserve = Reserve(directory, reserve_bytes)
         try:
-            connection, damaged = open_database(path, migrate=migrate)
             try:
-                reader = open_reader(path)
-                replica = cls(connection, reader, node=node, path=path, lock=lock, damaged=damaged)
-            except:
-                connection.close()
-                raise
-            if wal_bytes is None:
-                wal_bytes = WAL_FULL_BYTES if path.stat().st_size > WAL_FULL_BYTES else 0
-            grow_wal(path, wal_bytes)
-            # From here on somebody's shell that holds the write lock must not hold the event loop:
-            # `stage` says so at once, and the caller tries again.
-            connection.execute("pragma busy_timeout = 0")
+                replica = cls._opened(directory / FILE_NAME, node, lock=lock, reserve=reserve)
+            except StorageFull:
+                if not reserve.release():
+                    raise
+                replica = cls._opened(directory / FILE_NAME, node, lock=lock, reserve=reserve)
+                replica.full_at_start = True
+            else:
+                reserve.take()
+            replica.tune(wal_bytes if reserve.held else 0)
         except:
             lock.release()
             raise
         return replica
+
+    @classmethod
+    def _opened(cls, path: Path, node: str, *, lock: DirectoryLock, reserve: Reserve) -> "Replica":
+        connection, damaged = open_database(path, migrate=migrate)
+        try:
+            reader = open_reader(path)
+            return cls(connection, reader, node=node, path=path, lock=lock, damaged=damaged, reserve=reserve)
+        except:
+            connection.close()
+            raise
+
+    def tune(self, wal_bytes: int | None = None) -> None:
+        """Once the file is open: see `open`."""
+        assert self.path is not None
+        if wal_bytes is None:
+            wal_bytes = WAL_FULL_BYTES if self.path.stat().st_size > WAL_FULL_BYTES else 0
+        grow_wal(self.path, wal_bytes)
+        # From here on somebody's shell that holds the write lock must not hold the event loop:
+        # `stage` says so at once, and the caller tries again.
+        self._writer.connection.execute("pragma busy_timeout = 0")
 
     @classmethod
     def in_memory(cls, node: str, image: bytes | None = None) -> "Replica":

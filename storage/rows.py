@@ -41,9 +41,11 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     `entries`: own and peers' mixed, each origin's in order of seq.  `meta`: values that are bytes or
     fit into JSON.  `states`: origins that are no longer ``open``.  `now_ms`: the node's clock.
+    `repairs`: entries to be put in the place of damaged or missing rows (A34).
     """
 
     entries: Sequence[Entry] = ()
+    repairs: Sequence[Entry] = ()
     meta: Mapping[str, Any] = {}
     peers: Sequence[PeerRow] = ()
     quarantined: Sequence[Quarantined] = ()

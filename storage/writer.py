@@ -141,6 +141,9 @@ class Writer:
 
     def _write(self, batch: Batch) -> None:
         execute, executemany = self.connection.execute, self.connection.executemany
+        if batch.repairs:
+            self._take_out(batch.repairs)
+            self._write_entries(batch.repairs)
         if batch.entries:
             self._write_entries(batch.entries)
         for origin, state in batch.states.items():
@@ -170,6 +173,16 @@ class Writer:
                 (number, origin, origin_node(origin)),
             )
         return number
+
+    def _take_out(self, entries: Sequence[Entry]) -> None:
+        """Delete the damaged rows that these entries replace, if they are there at all."""
+        for e in entries:
+            place = (self._number(e.origin), e.seq)
+            deleted = self.connection.execute(
+                "delete from entry where number=? and seq=? returning shown", place
+            ).fetchone()
+            if deleted is not None and deleted[0]:
+                self._derived.count(e.kind, -1)
 
     # Entries -----------------------------------------------------------------------------------
 

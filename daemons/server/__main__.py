@@ -27,7 +27,9 @@ async def serve(config: Config, life: Life) -> None:
         def log(node: str, clock: object) -> Logger:
             return get_logger(node, clock, sink=sink)  # type: ignore[arg-type]
 
-        store = Replica.open(Path(config.node.data), node=config.node.name)
+        store = Replica.open(
+            Path(config.node.data), node=config.node.name, reserve_bytes=config.disk.reserve_bytes
+        )
         try:
             async with ZeroMQNetwork(WireOptions(linger_seconds=config.timings.linger_seconds)) as network:
                 await run_server(

@@ -11,6 +11,7 @@ import trio
 
 from daemons.server.announcements import Announcements
 from daemons.server.clock import ClockRounds
+from daemons.server.disk import DiskWatch
 from daemons.server.election import Elections
 from daemons.server.heartbeat import Heartbeat
 from daemons.server.node import Node, Surroundings
@@ -82,6 +83,7 @@ class Server:
             self.announcements.beacons,
             self.announcements.listen,
             PeerRecords(node).run,
+            DiskWatch(node).run,
         ]
         if cluster.reference:
             reference = await enter(network.asker(cluster.reference))

@@ -4,6 +4,10 @@ While one commit is out, everything that arrives gathers; the next commit takes 
 `COMMIT_ENTRIES_MAX` entries.  After a commit, in this order: the durable vector grows, waiting
 requests are answered, then the followers (replication, announcements) are told.  The commit itself
 runs shielded (A41): a cancelled one would be rolled back in memory and kept on disk.
+
+A disk that is full (A32) takes no entry any more: `full` stays set until `daemons.server.disk` finds
+room again.  What the node must remember of itself (its epoch) is tried again without the entries,
+after `make_room` has given up the reserve.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,13 +16,20 @@ from typing import Any, Protocol
 
 import trio
 
-from recado.protocol.limits import COMMIT_ENTRIES_MAX
+from recado.protocol.errors import Refused
+from recado.protocol.limits import (
+    COMMIT_ENTRIES_MAX,
+    PENDING_CALLBACKS_MAX,
+    PENDING_ENTRIES_MAX,
+    QUARANTINE_ROWS_MAX,
+)
 from recado.protocol.log import ReplicationLog
 from recado.protocol.messages import Entry
 from storage.replica import Batch, DataLocked, PeerRow, Quarantined, StorageFull
 
 After = Callable[[StorageFull | None], None]
 LOCKED_SECONDS = 0.05  # between two attempts while a shell holds the file's write lock
+Item = tuple[Entry | None, After | None]
 Committer = Callable[[Callable[[], None]], Awaitable[None]]
 
 
@@ -55,13 +66,19 @@ class GroupCommit:
         self.followers: list[Callable[[Sequence[Entry]], None]] = []  # told afterwards
         self.voided: list[Callable[[], None]] = []  # told when pending entries were given up
         self.flush: Callable[[], None] = lambda: None  # sends the answers that a commit released
+        self.make_room: Callable[[], bool] = lambda: False  # gives the reserve up; whether there was one
         self.commits = 0
+        self.full = False
+        self.slow = False  # set while a commit takes too long (A31)
+        self.out_since: float | None = None  # when the commit that is out began, trio's seconds
         self._log = log
         self._store = store
         self._committer = committer
         self._now_ms = now_ms
-        self._items: list[tuple[Entry | None, After | None]] = []
+        self._items: list[Item] = []
         self._meta: dict[str, Any] = {}
+        self._facts: list[After] = []  # called when what `_meta` holds is durable
+        self._repairs: list[Entry] = []
         self._peers: dict[str, PeerRow] = {}
         self._quarantined: list[Quarantined] = []
         self._states: dict[str, str] = {}
@@ -76,6 +93,15 @@ class GroupCommit:
     def backlog(self) -> int:
         """Entries appended and not yet durable."""
         return self._entries + self._out
+
+    @property
+    def refusal(self) -> Refused | None:
+        """Why nothing more is taken at present; None: it is."""
+        if self.full:
+            return Refused("storage_full", "Disco cheio; nada foi guardado")
+        if self.slow or self.backlog >= PENDING_ENTRIES_MAX or len(self._items) >= PENDING_CALLBACKS_MAX:
+            return Refused("busy", "Servidor ocupado; tente de novo")
+        return None
 
     def keep(self, entry: Entry, after: After | None = None) -> None:
         """Commit this entry; then call `after`."""
@@ -94,6 +120,14 @@ class GroupCommit:
     def put_meta(self, key: str, value: Any, after: After | None = None) -> None:
         """Make a node's own fact durable (its epoch, its rank); then call `after`."""
         self._meta[key] = value
+        if after is not None:
+            self._facts.append(after)
+        self._items.append((None, None))
+        self._stir()
+
+    def repair(self, entries: Sequence[Entry], after: After) -> None:
+        """Put these, fetched from a peer and checked, in the place of damaged rows; then call `after`."""
+        self._repairs += entries
         self._items.append((None, after))
         self._stir()
 
@@ -110,7 +144,7 @@ class GroupCommit:
 
     def flush_peers(self) -> None:
         """Write what `put_peer` gathered even if nothing else is to be written."""
-        if self._peers:
+        if self._peers and not self.full:
             self._items.append((None, None))
             self._stir()
 
@@ -142,16 +176,18 @@ class GroupCommit:
                 self._idle.set()
                 self._wake = trio.Event()
                 await self._wake.wait()
-            items, batch = self._take()
+            items, facts, batch = self._take()
             self._out = len(batch.entries)
+            self.out_since = trio.current_time()
             for _ in count():  # until whoever holds the lock lets go; meanwhile the backlog's limit holds
-                if await self._commit(items, batch):
+                if await self._commit(items, facts, batch):
                     break
                 await trio.sleep(LOCKED_SECONDS)
+            self.out_since = None
             self._done.set()
             self._done = trio.Event()
 
-    async def _commit(self, items: list[tuple[Entry | None, After | None]], batch: Batch) -> bool:
+    async def _commit(self, items: list[Item], facts: list[After], batch: Batch) -> bool:
         """One attempt; False if somebody else's program holds the file's write lock."""
         with trio.CancelScope(shield=True):
             try:
@@ -160,10 +196,10 @@ class GroupCommit:
             except DataLocked:
                 return False
             except StorageFull as full:
-                self._give_up(items, batch, full)
+                self._filled(items, facts, batch, full)
             else:
                 self._out = 0
-                self._committed(items, batch.entries)
+                self._committed(items, facts, batch.entries)
         return True
 
     def _stir(self) -> None:
@@ -171,7 +207,7 @@ class GroupCommit:
             self._idle = trio.Event()
         self._wake.set()
 
-    def _take(self) -> tuple[list[tuple[Entry | None, After | None]], Batch]:
+    def _take(self) -> tuple[list[Item], list[After], Batch]:
         if self._entries <= COMMIT_ENTRIES_MAX:
             items, self._items = self._items, []
         else:
@@ -184,20 +220,25 @@ class GroupCommit:
         self._entries -= len(entries)
         batch = Batch(
             entries=entries,
+            repairs=self._repairs,
             meta=self._meta,
             peers=list(self._peers.values()),
             quarantined=self._quarantined,
             states=self._states,
             now_ms=self._now_ms(),
         )
+        facts, self._facts = self._facts, []
         self._meta, self._peers, self._quarantined, self._states = {}, {}, [], {}
-        return items, batch
+        self._repairs = []
+        return items, facts, batch
 
-    def _committed(self, items: list[tuple[Entry | None, After | None]], entries: Sequence[Entry]) -> None:
+    def _committed(self, items: list[Item], facts: list[After], entries: Sequence[Entry]) -> None:
         self.commits += 1
         self._log.committed(entries)
         for apply in self.appliers:
             apply(entries)
+        for kept in facts:
+            kept(None)
         for _, after in items:
             if after is not None:
                 after(None)
@@ -205,21 +246,30 @@ class GroupCommit:
         for follow in self.followers:
             follow(entries)
 
-    def _give_up(
-        self, items: list[tuple[Entry | None, After | None]], batch: Batch, full: StorageFull
-    ) -> None:
+    def _filled(self, items: list[Item], facts: list[After], batch: Batch, full: StorageFull) -> None:
         """A full disk took nothing: every pending entry is void, and its origin is not used again.
 
-        What the node has to remember beside the log goes with the next commit.
+        What the node has to remember beside the log is tried again, alone and with the reserve's room;
+        if that was in vain, it goes with the next commit.
         """
+        self.full = True
+        again = self.make_room() or bool(batch.entries or batch.repairs)
         self._meta = {**batch.meta, **self._meta}
         self._states = {**batch.states, **self._states}
-        self._quarantined = [*batch.quarantined, *self._quarantined]
+        self._quarantined = [*batch.quarantined, *self._quarantined][:QUARANTINE_ROWS_MAX]
         items = items + self._items
         self._items, self._entries, self._out = [], 0, 0
+        self._repairs = []
         self._log.abandon()
         for forget in self.voided:
             forget()
+        if again and (self._meta or self._states):
+            self._facts = [*facts, *self._facts]
+            self._items.append((None, None))
+        else:
+            for kept in [*facts, *self._facts]:
+                kept(full)
+            self._facts = []
         for _, after in items:
             if after is not None:
                 after(full)

@@ -88,6 +88,7 @@ class Node:
         self.commits.followers.append(self._grow)
         self.operations = 0  # client operations served since the last Berkeley round
         self.draining = False
+        self.installing = False  # a snapshot is being put in place: no entry is taken
         self.rank = next(member.rank for member in self.members if member.name == self.name)
         self.coordinator: str | None = None
         self.epoch_number = 0

@@ -12,7 +12,7 @@ from daemons.server.writes import Writes
 from recado.protocol import names
 from recado.protocol.adjustment import AdjustmentGate
 from recado.protocol.errors import Refused
-from recado.protocol.limits import PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PENDING_ENTRIES_MAX, PLAIN_SYNC_BYTES_MAX
+from recado.protocol.limits import PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PLAIN_SYNC_BYTES_MAX
 from recado.protocol.messages import (
     Adjust,
     ClockRequest,
@@ -55,8 +55,8 @@ class PeerServices:
             self._writes.replicate_plain(call, asked.type or "", asked.content)
             return
         sender = self._member(asked)
-        if self._node.commits.backlog >= PENDING_ENTRIES_MAX:
-            raise Refused("busy", "Servidor ocupado; tente de novo")
+        if (refusal := self._node.commits.refusal) is not None:
+            raise refusal
         self._node.clock.receive(call.asked.clock)
         runs = asked.runs or []
         take_runs(self._node, runs, sender)

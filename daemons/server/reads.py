@@ -102,6 +102,7 @@ class Reads:
             "offset_ms": round(node.time.offset * 1000, 3),
             "waiting": node.acks.waiting,
             "backlog": node.commits.backlog,
+            "disk": "full" if node.commits.full else "slow" if node.commits.slow else "ok",
         }
 
     def _peer(self, peer: Member) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from storage.replica import StorageError
 
 Handler = Callable[[Call, Any], None]
 EXPIRY_SECONDS = 0.25
+PATIENCE_SECONDS = 0.5  # for the disk, before requests are served beside a growing backlog
 BACKLOG_ENTRIES = 2 * COMMIT_ENTRIES_MAX  # beyond it nothing more is drained until a commit is done
 
 
@@ -92,8 +93,11 @@ class Requests:
             for call in calls:
                 self._serve(call)
             self._node.replies.flush()
-            while self._node.commits.backlog > BACKLOG_ENTRIES:
-                await self._node.commits.progress()
+            # A disk that hangs must not silence reads, clocks and votes: after a while go on, and
+            # writes are refused once the backlog's own limit is reached.
+            with trio.move_on_after(PATIENCE_SECONDS):
+                while self._node.commits.backlog > BACKLOG_ENTRIES:
+                    await self._node.commits.progress()
 
     def _decoded(self, incoming: Incoming) -> Call | None:
         """A call, or None after an error reply: every frame that has a sender is answered."""

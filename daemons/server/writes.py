@@ -15,7 +15,6 @@ from daemons.server.node import Node
 from recado.protocol import names
 from recado.protocol.entry import author_extra, hash16
 from recado.protocol.errors import Refused
-from recado.protocol.limits import PENDING_ENTRIES_MAX
 from recado.protocol.messages import CreateChannel, Entry, Kind, Level, Login, Message, Publish, Write
 from storage.replica import FoundEntry, StorageFull
 
@@ -139,6 +138,8 @@ class Writes:
         level = self._level(asked)
         for entry in self._pending.get(call.id, ()):
             if entry.author == draft.author:
+                if (refusal := self._node.commits.refusal) is not None:
+                    raise refusal
                 self._same((entry.kind, entry.target, hash16(entry.body)), draft)
                 self._after_commit(call, draft, asked, level, entry.key)
                 return True
@@ -159,7 +160,9 @@ class Writes:
         level = self._level(asked)
         if node.draining:
             raise Refused("draining", "Servidor encerrando; use outro servidor")
-        if node.commits.backlog >= PENDING_ENTRIES_MAX or (level is not Level.LOCAL and node.acks.full):
+        if (refusal := node.commits.refusal) is not None:
+            raise refusal
+        if level is not Level.LOCAL and node.acks.full:
             raise Refused("busy", "Servidor ocupado; tente de novo")
         now_ms = node.batch_ms
         entry = node.entries.append(

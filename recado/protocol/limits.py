@@ -41,6 +41,7 @@ WINDOW_ENTRIES_MAX: Final = 1024  # pushed to one peer and not yet confirmed
 WINDOW_BYTES_MAX: Final = 1 * MIB  # likewise
 COMMIT_ENTRIES_MAX: Final = 512  # one group commit
 PENDING_ENTRIES_MAX: Final = 4096  # appended and not yet committed; beyond it: `busy`
+PENDING_CALLBACKS_MAX: Final = 2 * PENDING_ENTRIES_MAX  # that wait for a commit; beyond it: `busy`
 ACK_WAITERS_MAX: Final = 4096  # writes that wait for copies; beyond it: `busy`
 PLAIN_SYNC_BYTES_MAX: Final = 1 * MIB  # of one page of plain `sync`, about
 HISTORY_MESSAGES_MAX: Final = 1000  # one page of history
@@ -57,6 +58,16 @@ MILESTONE_COARSE_MS: Final = 3_600_000  # that hour
 VERIFY_DIFFERENCES_MAX: Final = 100  # described one by one; the rest is counted
 VERIFY_MATERIALISE_ENTRIES_MAX: Final = 300_000  # over all replicas: above, views are compared by digest
 CURSOR_CHARACTERS_MAX: Final = 128 * KIB  # a plain `sync`'s `next_sync`
+DISK_ROOM_BYTES_MIN: Final = 8 * MIB  # beside the reserve; with less a full disk stays full
+SCRUB_ENTRIES: Final = 200  # checked at a time
+SCRUB_SHARE: Final = 0.02  # of the time at most is spent on the daily check
+DAMAGED_ENTRIES_MAX: Final = 10_000  # remembered until they are repaired; a scrub finds the others again
+MEMBER_COMPLAINTS_MAX: Final = 64  # servers of other clusters that a warning was written about
+SNAPSHOT_FRAME_BYTES_MAX: Final = 1 * MIB  # of a snapshot's file in one reply
+SNAPSHOT_IDLE_SECONDS: Final = 60.0  # so long is a snapshot's file kept for the next request
+SNAPSHOT_MAKE_SECONDS: Final = 600.0  # a peer that has not made its snapshot by then is not waited for
+SNAPSHOT_ATTEMPTS: Final = 3  # then a server goes on in pages
+MERGE_ENTRIES: Final = 2000  # own entries put into a peer's snapshot at a time
 
 # Loops ---------------------------------------------------------------------------------------
 DRAIN_MESSAGES_MAX: Final = 256  # taken from one socket per wake
@@ -112,6 +123,7 @@ assert TEXT_BYTES_MAX + 16 * KIB <= REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_
 assert TEXT_BYTES_MAX <= BODY_BYTES_MAX <= PAGE_BYTES_MAX
 assert PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert HISTORY_PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
+assert SNAPSHOT_FRAME_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert PUSH_ENTRIES_MAX <= PAGE_ENTRIES_MAX <= ARRAY_ITEMS_MAX
 assert PUSH_ENTRIES_MAX <= WINDOW_ENTRIES_MAX
 assert MILESTONE_MS < MILESTONE_COARSE_MS < MILESTONE_FINE_MS

@@ -120,6 +120,7 @@ async def test_a_full_disk_refuses_and_recovers(autojump_clock: trio.abc.Clock) 
         assert (await server.ask("publish", **SAY, id=b"1"))["code"] == "storage_full"
         assert (await server.ask("users"))["users"] == ["ana", "bia"]
         store.full = False
+        await trio.sleep(11)  # the server looks every ten seconds whether there is room
         assert (await server.ask("login", user="caio"))["status"] == "sucesso"
         assert (await server.ask("publish", **SAY, id=b"1"))["status"] == "OK"
         assert await server.texts() == ["oi"]
