@@ -7,10 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from running_cluster import until
-
-from storage.report import Report
-from storage.verification import verify
+from running_cluster import recado
 
 
 def sqlite3_shell(replica: Path, query: str) -> list[str]:
@@ -27,17 +24,11 @@ def select(replica: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return connection.execute(query, values).fetchall()
 
 
-def until_equal(replicas: Sequence[Path], *, seconds: float) -> Report:
-    """Wait until `verify` finds nothing that differs and nothing on its way."""
-    report = verify(replicas, settled=True)
-
-    def equal() -> bool:
-        nonlocal report
-        report = verify(replicas, settled=True)
-        return report.equal
-
-    until(equal, seconds=seconds, what=f"replicas equal; {[d.text for d in report.differences]}")
-    return report
+def until_equal(replicas: Sequence[Path], *, seconds: float) -> None:
+    """Let `recado verify` wait until the replicas are equal and nothing is on its way; else fail."""
+    wait = ["--settled", "--wait", f"{max(seconds, 0):g}"]
+    ran = recado("verify", *map(str, replicas), *wait, seconds=seconds + 30)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def copies(replica: Path, idents: Iterable[str]) -> dict[str, int]:

@@ -126,10 +126,10 @@ class Cluster:
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        if not line:
+        self.summary: Event = json.loads(line or "{}")
+        if self.summary.get("event") != "up":
             _, complaint = self._process.communicate(timeout=STOP_SECONDS)
-            raise CouldNotStart(self._process.returncode, complaint)
-        self.summary: Event = json.loads(line)
+            raise CouldNotStart(self._process.returncode, line + complaint)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
