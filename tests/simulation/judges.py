@@ -15,9 +15,10 @@ from workload import History, Operation
 
 from recado.protocol.limits import LAMPORT_LIMIT
 from recado.protocol.messages import Entry, Level
-from recado.protocol.views import Views, materialise
+from recado.protocol.views import Shown, Views, materialise
 
 CLOCK_SPREAD_SECONDS = 0.05
+LINK_MESSAGES_PER_SECOND_MAX = 120
 
 
 def nothing_lost(history: History, states: Sequence[FinalState], losses: Sequence[float]) -> list[str]:
@@ -157,6 +158,28 @@ def clocks_agree(shown: Mapping[str, float]) -> list[str]:
     """Shown times of one moment, in seconds, are within 50 ms of each other."""
     spread = max(shown.values()) - min(shown.values())
     return [] if spread <= CLOCK_SPREAD_SECONDS else [f"clocks {spread * 1000:.1f} ms apart: {dict(shown)}"]
+
+
+def nobody_shouts(busiest: tuple[int, int, str, str]) -> list[str]:
+    """K10: no link carries more in any second than the workload can explain: nothing loops.
+
+    `busiest`: (messages, in which second, from, to).
+    """
+    messages, second, source, destination = busiest
+    if messages <= LINK_MESSAGES_PER_SECOND_MAX:
+        return []
+    return [f"{messages} messages from {source} to {destination} in second {second}"]
+
+
+def heard_once(heard: Sequence[tuple[str, str]], rows: Iterable[Shown]) -> list[str]:
+    """K2 at a subscriber: (author, text) of every row once, and nothing else.  Texts must differ."""
+    times = Counter(heard)
+    wanted = {(row.author, row.message) for row in rows}
+    return [
+        *(f"heard {n} times: {what}" for what, n in times.items() if n > 1),
+        *(f"never heard: {what}" for what in sorted(wanted - set(times))),
+        *(f"heard, and in no view: {what}" for what in sorted(set(times) - wanted)),
+    ]
 
 
 def refusals_are_right(history: History) -> list[str]:

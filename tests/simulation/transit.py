@@ -6,6 +6,7 @@ directions of links away.  Hosts whose names begin with ``observer`` see the wor
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
@@ -45,9 +46,12 @@ class FaultyTransit:
         self.links: dict[tuple[str, str], Weather] = {}  # (from, to): instead of the general weather
         self.record: list[tuple[float, str]] = []
         self.messages = 0
+        self.busiest: tuple[int, int, str, str] = (0, 0, "", "")  # messages, in which second, from, to
         self._random = random
         self._now = now
         self._cut: set[tuple[str, str]] = set()
+        self._second = -1
+        self._rates: Counter[tuple[str, str]] = Counter()
         self._trace = hashlib.blake2b(digest_size=16)
 
     @property
@@ -90,7 +94,16 @@ class FaultyTransit:
             raise RuntimeError("the cluster talks without end")
         line = f"{self._now():.9f} {source} {destination} {kind} {size} {delays}\n"
         self._trace.update(line.encode())
+        self._count(source, destination)
         return delays
+
+    def _count(self, source: str, destination: str) -> None:
+        second = int(self._now())
+        if second != self._second:
+            self._second = second
+            self._rates.clear()
+        self._rates[source, destination] += 1
+        self.busiest = max(self.busiest, (self._rates[source, destination], second, source, destination))
 
     def _delays(self, source: str, destination: str, kind: TrafficKind) -> tuple[float, ...]:
         if source.startswith(OBSERVER) or destination.startswith(OBSERVER):

@@ -115,7 +115,10 @@ class World:
 
     async def ask(self, server: str, service: str, **fields: Any) -> dict[str, Any]:
         """A reply's data, over a link without faults.  Raises `trio.TooSlowError`."""
-        address = self.servers[server].member.address
+        return await self.ask_at(self.servers[server].member.address, service, **fields)
+
+    async def ask_at(self, address: str, service: str, **fields: Any) -> dict[str, Any]:
+        """The same, of whoever listens at an address."""
         frame = codec.encode(service, {**fields, "timestamp": 0, "clock": 0})
         async with self.network.host(OBSERVER).asker(address) as asker:
             with trio.fail_after(OBSERVER_PATIENCE_SECONDS):

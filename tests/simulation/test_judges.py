@@ -1,0 +1,262 @@
+"""Each judge sees the fault that it is there for, and is content with a sound history."""
+
+from collections.abc import Callable
+
+import judges
+import msgspec
+import pytest
+from final_state import FinalState
+from workload import History, Operation
+
+from recado.protocol import names
+from recado.protocol.entry import EMPTY, Head, seal
+from recado.protocol.messages import Entry, Kind, Level
+from recado.protocol.views import materialise
+
+ANA = names.uid("ana")
+ORIGINS = ("server-1.00000000000000aa", "server-2.00000000000000bb")
+
+
+class Log:
+    """Entries of one origin, chained."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.head = EMPTY
+        self.entries: list[Entry] = []
+
+    def add(
+        self, kind: Kind, *, id: bytes, target: str, lamport: int, body: str = "", wall_ms: int = 1000
+    ) -> None:
+        entry = seal(
+            self.head,
+            origin=self.origin,
+            lamport=lamport,
+            wall_ms=wall_ms,
+            kind=kind,
+            author=ANA,
+            id=id,
+            target=target,
+            prev=0,
+            body=body.encode(),
+        )
+        self.head = Head(entry.seq, entry.lamport, entry.hash)
+        self.entries.append(entry)
+
+
+def sound_log() -> list[Entry]:
+    """A registration, a channel, two messages; the second one twice, by a retry at another server."""
+    first, second = Log(ORIGINS[0]), Log(ORIGINS[1])
+    first.add(Kind.LOGIN, id=b"l", target="ana", lamport=1)
+    first.add(Kind.CHANNEL, id=b"c", target="geral", lamport=2)
+    first.add(Kind.CHANNEL_MESSAGE, id=b"1", target="geral", body="one", lamport=3)
+    first.add(Kind.CHANNEL_MESSAGE, id=b"2", target="geral", body="two", lamport=5)
+    second.add(Kind.CHANNEL_MESSAGE, id=b"2", target="geral", body="two", lamport=7)
+    return [*first.entries, *second.entries]
+
+
+def state(server: str, entries: list[Entry]) -> FinalState:
+    """A replica that holds `entries` and shows what they say."""
+    return FinalState(server=server, entries=tuple(entries), views=materialise(entries))
+
+
+def sound_states() -> list[FinalState]:
+    return [state(f"server-{n}", sound_log()) for n in (1, 2, 3)]
+
+
+def operation(service: str, id: bytes, target: str, text: str = "", level: Level = Level.LOCAL) -> Operation:
+    """One that was acknowledged at the time 10."""
+    op = Operation(service=service, user="ana", target=target, text=text, id=id, level=level, begun=9.0)
+    op.outcome, op.ended = "acknowledged", 10.0
+    return op
+
+
+def sound_history() -> History:
+    history = History()
+    history.operations = [
+        operation("login", b"l", ""),
+        operation("channel", b"c", "geral"),
+        operation("publish", b"1", "geral", "one"),
+        operation("publish", b"2", "geral", "two", Level.QUORUM),
+    ]
+    return history
+
+
+def without(states: list[FinalState], place: int, id: bytes) -> list[FinalState]:
+    """One replica lacks the entries with that id."""
+    kept = [entry for entry in states[place].entries if entry.id != id]
+    return [*states[:place], state(states[place].server, kept), *states[place + 1 :]]
+
+
+def shown(base: FinalState, change: Callable[[list], list]) -> FinalState:  # type: ignore[type-arg]
+    """A replica whose view of channel messages was tampered with."""
+    views = base.views._replace(channel_messages=change(list(base.views.channel_messages)))
+    return msgspec.structs.replace(base, views=views)
+
+
+def test_a_sound_history_has_no_complaints() -> None:
+    """No judge complains where nothing is wrong, a doubled entry included."""
+    history, states = sound_history(), sound_states()
+    assert judges.nothing_lost(history, states, []) == []
+    assert judges.exactly_once(history, states) == []
+    assert judges.nothing_invented(history, states) == []
+    assert judges.own_order(history, states) == []
+    assert judges.equal_replicas(states) == []
+    assert judges.stamps(states) == []
+
+
+def test_a_lost_message_is_seen() -> None:
+    """K1: an acknowledged message that one replica lacks is a complaint."""
+    states = without(sound_states(), 1, b"1")
+    (complaint,) = judges.nothing_lost(sound_history(), states, [])
+    assert complaint.startswith("server-2 lacks publish")
+
+
+def test_a_lost_channel_is_seen() -> None:
+    """K1: a channel that nobody speaks of any more is a complaint."""
+    entries = [entry for entry in sound_log() if entry.target != "geral"]
+    assert any("channel" in c for c in judges.nothing_lost(sound_history(), [state("server-1", entries)], []))
+
+
+@pytest.mark.parametrize(("losses", "excused"), [([], False), ([8.0], False), ([11.0], True), ([9.5], True)])
+def test_a_disk_that_forgot_excuses_one_copy(losses: list[float], excused: bool) -> None:
+    """K1: what was on one disk only may be gone if a disk forgot after it was begun, not before."""
+    states = [without(sound_states(), n, b"1")[n] for n in range(3)]
+    assert (judges.nothing_lost(sound_history(), states, losses) == []) == excused
+
+
+def test_one_lost_disk_does_not_excuse_a_quorum() -> None:
+    """K1: a message on two disks must survive the loss of one, and may die with two."""
+    states = [without(sound_states(), n, b"2")[n] for n in range(3)]
+    assert judges.nothing_lost(sound_history(), states, [11.0]) != []
+    assert judges.nothing_lost(sound_history(), states, [11.0, 12.0]) == []
+
+
+def test_a_message_shown_twice_is_seen() -> None:
+    """K2: a duplicate in one view is a complaint."""
+    states = sound_states()
+    states[2] = shown(states[2], lambda rows: [*rows, rows[0]])
+    (complaint,) = judges.exactly_once(sound_history(), states)
+    assert "server-3 shows 2 times" in complaint
+
+
+def test_a_message_kept_and_not_shown_is_seen() -> None:
+    """K2: a message that is in the log and in no view is a complaint."""
+    states = sound_states()
+    states[0] = shown(states[0], lambda rows: rows[1:])
+    assert len(judges.exactly_once(sound_history(), states)) == 1
+
+
+def test_an_invention_is_seen() -> None:
+    """K6: a message that nobody sent is a complaint."""
+    states = sound_states()
+    states[0] = shown(states[0], lambda rows: [rows[0]._replace(message="never said")])
+    assert len(judges.nothing_invented(sound_history(), states)) == 1
+
+
+def test_an_order_turned_round_is_seen() -> None:
+    """K7: one's second message shown above the first is a complaint."""
+    history = sound_history()
+    history.operations[2:] = reversed(history.operations[2:])
+    assert len(judges.own_order(history, sound_states())) == 3
+
+
+def test_a_missing_entry_is_a_difference() -> None:
+    """K3: replicas with unequal logs are a complaint."""
+    assert any("differ" in c for c in judges.equal_replicas(without(sound_states(), 2, b"2")))
+
+
+def test_same_place_other_content_is_a_difference() -> None:
+    """K3: two entries with one (origin, seq) and unequal hashes are a complaint."""
+    other = Log(ORIGINS[0])
+    other.add(Kind.LOGIN, id=b"x", target="ana", lamport=1)
+    mine = Log(ORIGINS[0])
+    mine.add(Kind.LOGIN, id=b"y", target="ana", lamport=1)
+    assert judges.equal_replicas([state("server-1", mine.entries), state("server-2", other.entries)]) != []
+
+
+def test_a_view_that_is_not_its_entries_is_seen() -> None:
+    """K3: all replicas showing the same wrong view is a complaint too."""
+    states = [shown(one, lambda rows: rows[::-1]) for one in sound_states()]
+    assert len(judges.equal_replicas(states)) == 3
+
+
+def test_stamps_and_times_that_fall_are_seen() -> None:
+    """K11: in one origin neither the Lamport stamp nor the shown time may fall."""
+    log = Log(ORIGINS[0])
+    log.add(Kind.LOGIN, id=b"1", target="ana", lamport=9, wall_ms=2000)
+    log.add(Kind.CHANNEL, id=b"2", target="geral", lamport=10, wall_ms=1999)
+    assert len(judges.stamps([state("server-1", log.entries)])) == 1
+    log = Log(ORIGINS[0])
+    log.add(Kind.LOGIN, id=b"1", target="ana", lamport=9)
+    log.add(Kind.CHANNEL, id=b"2", target="geral", lamport=9)
+    assert len(judges.stamps([state("server-1", log.entries)])) == 1
+
+
+def test_a_stamp_out_of_range_is_seen() -> None:
+    """K11: a stamp that is not exact in a double is a complaint."""
+    log = Log(ORIGINS[0])
+    log.add(Kind.LOGIN, id=b"1", target="ana", lamport=2**53)
+    assert len(judges.stamps([state("server-1", log.entries)])) == 1
+
+
+def announcement(node: str, coordinator: str, epoch: int) -> tuple[float, dict[str, object]]:
+    """The log line of a coordinator's announcement."""
+    return 1.0, {"event": "announced on `servers`", "node": node, "coordinator": coordinator, "epoch": epoch}
+
+
+def test_a_false_winner_is_seen() -> None:
+    """K5: who announces somebody else, or falls back to an older epoch in one life, is a complaint."""
+    good = [announcement("server-3", "server-3", 4), announcement("server-3", "server-3", 5)]
+    assert judges.one_winner(good) == []
+    assert len(judges.one_winner([announcement("server-2", "server-3", 4)])) == 1
+    assert len(judges.one_winner(reversed(good))) == 1
+    restart = (1.0, {"event": "serving", "node": "server-3"})
+    assert judges.one_winner([good[1], restart, good[0]]) == []
+
+
+def test_disagreement_about_the_coordinator_is_seen() -> None:
+    """K5: another coordinator, another epoch, or a low one that all agree on, is a complaint."""
+    agreed = {f"server-{n}": {"coordinator": "server-3", "epoch": 7, "rank": n} for n in (1, 2, 3)}
+    assert judges.one_coordinator(agreed) == []
+    for name, change in (("server-1", {"coordinator": "server-2"}), ("server-2", {"epoch": 6})):
+        assert len(judges.one_coordinator({**agreed, name: {**agreed[name], **change}})) == 1
+    low = {name: {**status, "coordinator": "server-2"} for name, status in agreed.items()}
+    assert len(judges.one_coordinator(low)) == 3
+
+
+def test_clocks_apart_are_seen() -> None:
+    """49 ms are agreement, 51 are not."""
+    assert judges.clocks_agree({"server-1": 10.0, "server-2": 10.049}) == []
+    assert len(judges.clocks_agree({"server-1": 10.0, "server-2": 10.051})) == 1
+
+
+def test_a_loop_on_a_link_is_seen() -> None:
+    """K10: more messages in a second than the workload explains is a complaint."""
+    most = judges.LINK_MESSAGES_PER_SECOND_MAX
+    assert judges.nobody_shouts((most, 3, "server-1", "server-2")) == []
+    assert len(judges.nobody_shouts((most + 1, 3, "server-1", "server-2"))) == 1
+
+
+def test_a_refusal_without_cause_is_seen() -> None:
+    """Somebody who was refused is a complaint where nobody does wrong."""
+    history = sound_history()
+    assert judges.refusals_are_right(history) == []
+    history.operations[2].outcome = "refused"
+    assert len(judges.refusals_are_right(history)) == 1
+
+
+@pytest.mark.parametrize(
+    ("heard", "complaints"),
+    [
+        (["one", "two"], 0),
+        (["two", "one"], 0),
+        (["one"], 1),
+        (["one", "two", "two"], 1),
+        (["one", "two", "three"], 1),
+    ],
+)
+def test_what_a_listener_misses_or_hears_twice_is_seen(heard: list[str], complaints: int) -> None:
+    """K2 at the subscriber: a gap, a repetition and an invention are complaints, lateness is not."""
+    rows = sound_states()[0].views.channel_messages
+    assert len(judges.heard_once([("ana", text) for text in heard], rows)) == complaints
