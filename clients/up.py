@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import click
 
-from clients.cluster.detach import start_detached, tell_parent
+from clients.cluster.detach import is_detached, start_detached, tell_parent
 from clients.cluster.events import Event, Sink, json_sink, words_sink
 from clients.cluster.ground import CannotStart, absolute
 from clients.cluster.plan import (
@@ -125,8 +125,12 @@ def _run(wish: Wish, *, as_json: bool) -> None:
 
 
 def _also_to_parent(sink: Sink) -> Sink:
+    """The sink; of a detached cluster one that tells its parent, and leaves what is said out of its log."""
+    detached = is_detached()
+
     def tell(happened: Event) -> None:
-        sink(happened)
+        if not (detached and happened["event"] == "said"):
+            sink(happened)
         if happened["event"] == "up":
             tell_parent(happened)
 

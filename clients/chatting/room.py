@@ -50,6 +50,7 @@ from recado.texts import Texts, error_text
 
 BACKLOG = 10
 LOOK_SECONDS = 3.0
+ANSWER_SECONDS = 7.0  # two servers that don't answer within 3 s are passed over in it
 NAMES_ROUNDS = 10  # the names for the Tab key are asked for every so many looks
 SETTLE_SECONDS = 2.0  # after a reconnection: what was missed arrives within
 
@@ -142,7 +143,7 @@ class Room:
 
     async def _answers(self, chat: Chat) -> bool:
         """Whether somebody answers within a moment, be it with a refusal."""
-        with anyio.move_on_after(LOOK_SECONDS):
+        with anyio.move_on_after(ANSWER_SECONDS):
             try:
                 await chat.status()
             except RefusedByServer:

@@ -62,6 +62,11 @@ def _first_line(descriptor: int) -> dict[str, Any] | None:
     return said if isinstance(said, dict) else None
 
 
+def is_detached() -> bool:
+    """Whether a parent waits to be told that the cluster is ready.  True until it was told."""
+    return os.environ.get(READY_FD_VARIABLE, "").isdigit()
+
+
 def tell_parent(said: Event) -> None:
     """In the supervisor: the summary, or ``{"error": text, "exit_code": n}``, to whoever detached it."""
     number = os.environ.pop(READY_FD_VARIABLE, "")

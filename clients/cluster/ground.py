@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -17,7 +18,7 @@ from clients.cluster.plan import Node, Plan
 EX_CANTCREAT = 73
 LOCK = "up.lock"
 _NODE_DIRECTORY = re.compile(r"reference|broker|server-[0-9]+|bot-[0-9]+")
-_LOG_BYTES_MAX = 16 * 2**20  # a log larger than this is set aside at the next start
+LOG_BYTES_MAX = 16 * 2**20  # a larger log is set aside; with the one before it, twice this is kept
 
 
 class CannotStart(Exception):
@@ -107,7 +108,7 @@ def prepare(plan: Plan) -> None:
             node.directory.mkdir(exist_ok=True)
             if node.config:
                 _write(node.config_path, node.config)
-            _set_aside(node)
+            set_aside(node)
         except OSError as error:
             where = error.filename or node.directory
             raise CannotStart(f"can't write {where}: {error.strerror}; choose another --data") from None
@@ -119,10 +120,16 @@ def _write(path: Path, content: str) -> None:
     temporary.replace(path)
 
 
-def _set_aside(node: Node) -> None:
+def set_aside(node: Node, *, bytes_max: int = LOG_BYTES_MAX) -> None:
+    """Keep a log that has grown too large as ``NODE.log.1`` and let the node go on with an empty one.
+
+    Copied and cut, for the node holds the file open (for appending, so that it goes on at the new
+    end); what it writes in between is lost.  Raises `OSError`.
+    """
     with suppress(FileNotFoundError):
-        if node.log_path.stat().st_size > _LOG_BYTES_MAX:
-            node.log_path.replace(node.log_path.with_name(node.log_path.name + ".1"))
+        if node.log_path.stat().st_size > bytes_max:
+            shutil.copyfile(node.log_path, node.log_path.with_name(node.log_path.name + ".1"))
+            os.truncate(node.log_path, 0)
 
 
 def leftovers(data: Path) -> list[Path]:

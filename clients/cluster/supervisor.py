@@ -14,7 +14,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -24,13 +24,14 @@ from clients.cluster import children, control
 from clients.cluster.drain import drain
 from clients.cluster.environment import nodes_environment
 from clients.cluster.events import Event, OutputGone, Sink, event, summary
-from clients.cluster.ground import CannotStart, check_ports, owned, prepare
+from clients.cluster.ground import CannotStart, check_ports, owned, prepare, set_aside
 from clients.cluster.keeper import Keeper
 from clients.cluster.plan import Plan, Role
 from clients.cluster.watch import watch
 from recado.wire.ports import Network
 
 RESTART_SECONDS = 1.0
+LOG_LOOK_SECONDS = 30.0
 READY_SECONDS = 30.0
 STOP_ONE_SECONDS = 5.0
 EARLY_EVENTS_MAX = 100
@@ -145,6 +146,7 @@ class Supervisor:
                     self._sink(happened)
                 for keeper in self._keepers.values():
                     duties.start_soon(self._keep, keeper)
+                duties.start_soon(self._bound_logs)
             await self._stopping.wait()
             self._sink(event("stopping"))
             duties.cancel_scope.cancel()
@@ -221,6 +223,13 @@ class Supervisor:
             if keeper.wanted:
                 keeper.restarts += 1
                 await self._revive(keeper, "restarted")
+
+    async def _bound_logs(self) -> None:
+        while True:
+            await anyio.sleep(LOG_LOOK_SECONDS)
+            for node in self.plan.nodes:
+                with suppress(OSError):  # a full disk is no reason to stop the cluster; look again later
+                    set_aside(node)
 
     async def _revive(self, keeper: Keeper, kind: str) -> None:
         self._start(keeper)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -340,3 +341,15 @@ def test_help_of_each_command(name: str) -> None:
     assert result.exit_code == 0
     assert "Usage:" in result.output
     assert "Example" in result.output or name == "replica"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("ps",), ("stop", "server-1"), ("logs",), ("verify",), ("replica", "dump")]
+)
+def test_failures_of_local_commands_are_json_too(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """With --json a failure is a document with a code and the exit code, whatever the command."""
+    result = CliRunner().invoke(cli, [*arguments, "--data", str(tmp_path), "--json"])
+    told = parsed(result.stdout)
+    assert told["exit_code"] == result.exit_code
+    assert told["error"]["code"] in {"unavailable", "configuration"}
+    assert told["error"]["text"] in result.stderr

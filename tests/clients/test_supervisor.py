@@ -18,7 +18,7 @@ import trio
 
 from clients.cluster import control
 from clients.cluster.events import Event
-from clients.cluster.ground import CannotStart
+from clients.cluster.ground import CannotStart, set_aside
 from clients.cluster.plan import Plan
 from tests.clients.cluster_of_stubs import Recorder, alive, free_base_port, stub_plan, supervisor
 
@@ -209,6 +209,22 @@ def test_interrupt_of_a_real_supervisor(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert rest[0] == "stopping"
     assert rest[-1] == "stopped"
+
+
+def test_large_log_is_set_aside(tmp_path: Path) -> None:
+    """A log beyond its limit is kept aside once, and a node that holds it open goes on in the same file."""
+    plan = stub_plan(tmp_path, base_port=free_base_port())
+    node = plan.nodes[0]
+    node.directory.mkdir()
+    with node.log_path.open("ab", buffering=0) as log:
+        log.write(b"x" * 100)
+        set_aside(node, bytes_max=100)
+        assert node.log_path.stat().st_size == 100
+        log.write(b"y")
+        set_aside(node, bytes_max=100)
+        log.write(b"new\n")
+    assert node.log_path.read_bytes() == b"new\n"
+    assert (node.directory / "reference.log.1").read_bytes() == b"x" * 100 + b"y"
 
 
 def test_second_interrupt_ends_the_patience(tmp_path: Path) -> None:
