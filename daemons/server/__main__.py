@@ -1,5 +1,6 @@
 """``recado-server``: one server as a process."""
 
+import gc
 import os
 from pathlib import Path
 from random import SystemRandom
@@ -18,9 +19,15 @@ from recado.config import Config
 from recado.wire.zeromq import WireOptions, ZeroMQNetwork
 from storage.replica import Replica
 
+# A batch in flight is some ten thousand objects, none of them garbage in cycles: at Python's own 700 the
+# collector walks over each batch many times, a tenth of all the processor time of a busy server.
+COLLECT_AFTER_OBJECTS = 50_000
+
 
 async def serve(config: Config, life: Life) -> None:
     """Open the files, then the network, then serve; close in the opposite order."""
+    gc.freeze()  # what was imported stays: not to be walked over again
+    gc.set_threshold(COLLECT_AFTER_OBJECTS, 10, 10)
     with open_sink(config.log) as sink:
         life.on_reload.append(sink.reopen)
 
