@@ -121,7 +121,8 @@ class Derived:
     def channel_of(self, entry: Entry) -> ChannelRow | None:
         """The row of the entry's channel if this entry changes it."""
         known = self.channels.get(entry.target)  # type: ignore[arg-type]
-        if known is not None and known.key < entry.key:
+        # The stamp alone nearly always decides; the whole key only between equal ones.
+        if known is not None and (known.key[0] < entry.lamport or known.key < entry.key):
             return None
         row = ChannelRow(entry.wall_ms, entry.key)
         self._set(self.channels, entry.target, row)

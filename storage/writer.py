@@ -36,6 +36,9 @@ _CONTENT_ERRORS: Final = (
     OverflowError,
 )
 
+_LOGIN: Final = Kind.LOGIN
+_OF_CHANNELS: Final = frozenset({Kind.CHANNEL_MESSAGE, Kind.CHANNEL})
+
 EntryValues = list[Any]  # the columns of `entry`, in the table's order
 
 
@@ -202,9 +205,9 @@ class Writer:
                 shown = 0
                 if problem is not NOT_SHOWN_KIND:
                     self._quarantine_own(e, problem)
-            body = stored_body(e.kind, e.body)
-            place = (number, e.seq, e.lamport, e.wall_ms, e.kind)
-            rows.append([*place, e.author, e.target, e.id, e.prev, body, e.extra, e.hash, shown])
+            kind, body = e.kind, stored_body(e.kind, e.body)
+            row = [number, e.seq, e.lamport, e.wall_ms, kind, e.author, e.target, e.id, e.prev, body]
+            rows.append([*row, e.extra, e.hash, shown])
         hidden = self._hide_copies(entries, rows)
         self.connection.executemany(_INSERT_ENTRY, rows)
         self._write_derived(users, channels)
@@ -223,9 +226,10 @@ class Writer:
         problem = self._derived.problem(e)
         if problem is not None and problem is not NOT_SHOWN_KIND:
             return problem
-        if (e.kind == Kind.LOGIN or e.extra is not None) and (user := self._derived.user_of(e)) is not None:
+        kind = e.kind
+        if (e.extra is not None or kind == _LOGIN) and (user := self._derived.user_of(e)) is not None:
             users[e.author or b""] = (user, e)
-        if e.kind in (Kind.CHANNEL_MESSAGE, Kind.CHANNEL):
+        if kind in _OF_CHANNELS:
             channel = self._derived.channel_of(e)
             if channel is not None:
                 channels[str(e.target)] = (channel, e)

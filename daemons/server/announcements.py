@@ -12,7 +12,6 @@ import trio
 from daemons.server.election import Elections, epoch_of
 from daemons.server.node import Node
 from recado.protocol import codec
-from recado.protocol.entry import shape_problem
 from recado.protocol.errors import Malformed
 from recado.protocol.limits import WINDOW_ENTRIES_MAX
 from recado.protocol.messages import Entry, Epoch, Kind
@@ -65,8 +64,9 @@ class Announcements:
                 self._fresh = trio.Event()
                 await self._fresh.wait()
             batch = [self._queue.popleft() for _ in range(len(self._queue))]
-            self._out.publish([self._publication(entry) for entry in batch if shape_problem(entry) is None])
-            for entry in batch:
+            # Own entries were checked before they were appended: each of them can be shown.
+            self._out.publish([self._publication(entry) for entry in batch])
+            for entry in {entry.target: entry for entry in batch}.values():
                 self._remember(entry)
             self._published.set()
             await trio.lowlevel.checkpoint()

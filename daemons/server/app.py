@@ -65,7 +65,7 @@ class Server:
             writes=writes,
             reads=Reads(node),
             peers=PeerServices(node, writes, self.elections, gate),
-            operation=rounds.operation,
+            operations=rounds.operations,
         )
         self.followers = [
             node.commits.run,

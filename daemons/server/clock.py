@@ -55,10 +55,10 @@ class ClockRounds:
             self._carry_out(self._berkeley.follow())
         self._bell.ring()
 
-    def operation(self) -> None:
-        """A client operation was served here."""
-        if self._berkeley.leading:
-            self._berkeley.operation()
+    def operations(self, count: int) -> None:
+        """So many operations of clients were served here."""
+        if count and self._berkeley.leading:
+            self._berkeley.operation(count)
             if self._berkeley.due(self._now()):
                 self._bell.ring()
 

@@ -114,7 +114,9 @@ class Node:
 
     def answer(self, settled: Settled[Waiting]) -> None:
         """Tell the client how many durable copies there are; `indeterminate` if too few."""
-        data = {**settled.token.data, "acks": settled.acks, "of": self.acks.of}
+        data = settled.token.data
+        data["acks"] = settled.acks
+        data["of"] = self.acks.of
         if not settled.enough:
             text = f"Sem confirmação: {settled.acks} de {self.acks.of} cópias"
             data |= {"status": "erro", "code": "indeterminate", "indeterminate": True}
@@ -153,8 +155,8 @@ class Node:
 
     def _grow(self, entries: Sequence[Entry]) -> None:
         now = self.surroundings.now()
-        for entry in entries:
-            self._grown[entry.origin] = now
+        for origin in {entry.origin for entry in entries}:
+            self._grown[origin] = now
         if len(self._grown) > GROWN_ORIGINS_MAX:
             self._grown = {o: t for o, t in self._grown.items() if t >= now - RELAY_SECONDS}
 

@@ -71,12 +71,12 @@ class Requests:
         writes: Writes,
         reads: Reads,
         peers: PeerServices,
-        operation: Callable[[], None],
+        operations: Callable[[int], None],
     ) -> None:
         self._node = node
         self._listener = listener
         self._writes = writes
-        self._operation = operation
+        self._operations = operations
         self._clients: Mapping[str, Handler] = client_services(writes, reads)
         self._servers: Mapping[str, Handler] = server_services(peers)
         self._parked: list[Call] = []
@@ -89,10 +89,7 @@ class Requests:
             batch = await self._listener.receive_batch()
             self._node.refresh()
             calls = [call for incoming in batch if (call := self._decoded(incoming)) is not None]
-            self._writes.prefetch(calls)
-            for call in calls:
-                self._serve(call)
-            self._node.replies.flush()
+            self._serve_batch(calls)
             # A disk that hangs must not silence reads, clocks and votes: after a while go on, and
             # writes are refused once the backlog's own limit is reached.
             with trio.move_on_after(PATIENCE_SECONDS):
@@ -114,15 +111,18 @@ class Requests:
             return None
         return Call(asked, incoming.envelope, node.replies)
 
+    def _serve_batch(self, calls: list[Call]) -> None:
+        self._writes.prefetch(calls)
+        for call in calls:
+            self._serve(call)
+        self._operations(sum(call.asked.service in self._clients for call in calls))
+        self._node.replies.flush()
+
     def _serve(self, call: Call) -> None:
         # Here, not in `_decoded`: entries of one batch, or of one check of absences, need stamps that rise.
         self._node.clock.receive_unsigned(call.asked.clock, now=self._node.batch_now)
         service = call.asked.service
-        handler = self._clients.get(service)
-        if handler is not None:
-            self._operation()
-        else:
-            handler = self._servers.get(service)
+        handler = self._clients.get(service) or self._servers.get(service)
         try:
             if handler is None:
                 raise Refused("service_unknown", f"Serviço desconhecido: {service}")
@@ -180,8 +180,6 @@ class Requests:
         """Serve those who have waited longest with what is here now; on the way out, everybody."""
         calls, self._parked = self._parked[:most], self._parked[most:]
         self._node.refresh()
-        self._writes.prefetch(calls)
         for call in calls:
             call.checked = True
-            self._serve(call)
-        self._node.replies.flush()
+        self._serve_batch(calls)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from daemons.server.calls import Call
+from daemons.server.commit import After
 from daemons.server.node import Node
 from recado.protocol import names
 from recado.protocol.entry import author_extra, hash16
@@ -19,6 +20,7 @@ from recado.protocol.messages import CreateChannel, Entry, Kind, Level, Login, M
 from storage.replica import FoundEntry, StorageFull
 
 Content = tuple[int, str | bytes | None, bytes]  # kind, target, hash of the body
+LEVELS = {level.value: level for level in Level}
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,7 @@ class Writes:
         self._node = node
         self._pending: dict[bytes, list[Entry]] = {}  # by id: appended, not yet durable
         self._found: dict[bytes, list[FoundEntry]] = {}  # by id: durable, looked up for this batch
+        self._default_level = LEVELS[node.config.server.default_level]
         node.commits.appliers.append(self._committed)
         node.commits.voided.append(self._pending.clear)
 
@@ -135,19 +138,20 @@ class Writes:
         if call.id is None:
             names.identifier(asked.id)  # refused here if it could not be read
             return False
+        if call.id not in self._pending and call.id not in self._found:
+            return False
         level = self._level(asked)
         for entry in self._pending.get(call.id, ()):
             if entry.author == draft.author:
                 if (refusal := self._node.commits.refusal) is not None:
                     raise refusal
                 self._same((entry.kind, entry.target, hash16(entry.body)), draft)
-                self._after_commit(call, draft, asked, level, entry.key)
+                self._node.commits.after(self._answer(call, draft, asked, level, entry))
                 return True
         for found in self._found.get(call.id, ()):
             if found.author == draft.author:
                 self._same((found.kind, found.target, found.body_hash16), draft)
-                key = (found.lamport, found.origin, found.seq)
-                self._settle(call, draft, asked, level, key)
+                self._settle(call, draft, asked, level, found)
                 return True
         return False
 
@@ -177,34 +181,38 @@ class Writes:
         )
         node.directory.appended(entry)
         self._pending.setdefault(entry.id or b"", []).append(entry)
-        node.commits.keep(entry)
-        self._after_commit(call, draft, asked, level, entry.key)
+        node.commits.keep(entry, self._answer(call, draft, asked, level, entry))
 
-    def _after_commit(
-        self, call: Call, draft: Draft, asked: Write, level: Level, key: tuple[int, str, int]
-    ) -> None:
+    def _answer(self, call: Call, draft: Draft, asked: Write, level: Level, entry: Entry) -> After:
         def answer(full: StorageFull | None) -> None:
             if full is not None:
                 call.refuse(_disk_full())
             else:
-                self._settle(call, draft, asked, level, key)
+                self._settle(call, draft, asked, level, entry)
 
-        self._node.commits.after(answer)
+        return answer
 
     def _settle(
-        self, call: Call, draft: Draft, asked: Write, level: Level, key: tuple[int, str, int]
+        self, call: Call, draft: Draft, asked: Write, level: Level, entry: Entry | FoundEntry
     ) -> None:
-        data: dict[str, object] = {"status": draft.status, "level": level, "key": list(key)}
-        data["server"] = self._node.name
+        origin, seq = entry.origin, entry.seq
+        data: dict[str, object] = {
+            "status": draft.status,
+            "level": level,
+            "key": (entry.lamport, origin, seq),
+            "server": self._node.name,
+        }
         if asked.id is not None:
             data["id"] = asked.id
-        self._node.settle(call, data, origin=key[1], seq=key[2], level=level)
+        self._node.settle(call, data, origin=origin, seq=seq, level=level)
 
     def _level(self, asked: Write) -> Level:
-        try:
-            return Level(asked.level or self._node.config.server.default_level)
-        except ValueError:
-            raise Refused("level_invalid", "level: local, quorum ou all") from None
+        if not asked.level:
+            return self._default_level
+        level = LEVELS.get(asked.level)
+        if level is None:
+            raise Refused("level_invalid", "level: local, quorum ou all")
+        return level
 
     def _refuse_taken(self, call: Call, what: str | bytes, refused: Refused) -> None:
         """Refuse because it exists; if only in what is not durable yet, say so after the commit."""
@@ -214,12 +222,14 @@ class Writes:
             call.refuse(refused)
 
     def _committed(self, entries: Iterable[Entry]) -> None:
+        pending = self._pending
         for entry in entries:
-            waiting = self._pending.get(entry.id or b"")
+            ident = entry.id or b""
+            waiting = pending.get(ident)
             if waiting is not None and entry in waiting:
                 waiting.remove(entry)
                 if not waiting:
-                    del self._pending[entry.id or b""]
+                    del pending[ident]
 
 
 def _disk_full() -> Refused:

@@ -44,7 +44,9 @@ class Acknowledgements(Generic[T]):
 
     def needed(self, level: Level) -> int:
         """How many durable copies a level stands for."""
-        return {Level.LOCAL: 1, Level.QUORUM: self.of // 2 + 1, Level.ALL: self.of}[level]
+        if level is Level.LOCAL:
+            return 1
+        return self.of // 2 + 1 if level is Level.QUORUM else self.of
 
     def copies(self, origin: str, seq: int) -> int:
         """Durable copies known of an entry that is durable here."""

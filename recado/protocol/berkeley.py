@@ -141,10 +141,10 @@ class Berkeley:
         number, self._round = self._round.number, None
         return [Note("berkeley round aborted", {"round": number, "reason": "no longer coordinator"})]
 
-    def operation(self) -> None:
-        """One client operation was accepted here; enough of them bring the next round nearer."""
+    def operation(self, count: int = 1) -> None:
+        """Client operations were accepted here; enough of them bring the next round nearer."""
         if self._epoch is not None:
-            self._operations += 1
+            self._operations += count
 
     def due(self, now: float) -> bool:
         """Whether a round is to begin."""

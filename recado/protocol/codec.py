@@ -62,30 +62,28 @@ def unpack(
         )
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise Malformed(f"not MessagePack: {error or type(error).__name__}") from None
-    _check_depth(value, NESTING_MAX)
+    if type(value) is dict or type(value) is list:
+        _check_depth(value, NESTING_MAX)
     return value
 
 
-def _check_depth(value: Any, left: int) -> None:
-    if left == 0 and isinstance(value, dict | list):
+def _check_depth(container: Any, left: int) -> None:
+    """Refuse containers in containers beyond `left` levels; msgpack makes plain dicts and lists only."""
+    if left == 0:
         raise Malformed(f"nested deeper than {NESTING_MAX}")
-    if isinstance(value, dict):
-        for item in value.values():
-            if isinstance(item, dict | list):
-                _check_depth(item, left - 1)
-    elif isinstance(value, list):
-        for item in value:
-            if isinstance(item, dict | list):
-                _check_depth(item, left - 1)
+    for item in container.values() if type(container) is dict else container:
+        kind = type(item)
+        if kind is dict or kind is list:
+            _check_depth(item, left - 1)
 
 
 def lamport(value: Any, *, service: str = "error") -> int:
     """A clock from the wire: missing is 0, integral floats are taken.  Raises `Malformed`."""
     if value is None:
         return 0
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is not int and type(value) is not float:
         raise Malformed("clock is not a number", service=service)
-    if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
+    if type(value) is float and not (math.isfinite(value) and value.is_integer()):
         raise Malformed("clock is not a whole number", service=service)
     if not 0 <= value < LAMPORT_LIMIT:
         raise Malformed("clock out of range", service=service)
@@ -123,9 +121,12 @@ def _check_client(frame: bytes, data: dict[str, Any], service: str) -> None:
     """The bounds of requests that anybody may send, narrower than those between servers."""
     if len(frame) > REQUEST_FRAME_BYTES_MAX:
         raise Malformed(f"request larger than {REQUEST_FRAME_BYTES_MAX} bytes", service=service)
-    for field, value in (("data", data), *data.items()):
-        if isinstance(value, dict) and len(value) > CLIENT_MAP_ITEMS_MAX and field not in _VECTOR_FIELDS:
-            raise Malformed(f"a map of more than {CLIENT_MAP_ITEMS_MAX} items", service=service)
+    crowded = len(data) > CLIENT_MAP_ITEMS_MAX
+    for field, value in data.items():
+        if type(value) is dict and len(value) > CLIENT_MAP_ITEMS_MAX and field not in _VECTOR_FIELDS:
+            crowded = True
+    if crowded:
+        raise Malformed(f"a map of more than {CLIENT_MAP_ITEMS_MAX} items", service=service)
 
 
 def encode(service: str, data: dict[str, Any]) -> bytes:

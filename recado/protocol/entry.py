@@ -33,6 +33,7 @@ GENESIS = bytes(HASH_BYTES)  # the hash before an origin's first entry
 SEQ_LIMIT = 2**53
 KIND_MAX = 65_535
 WALL_MS_LIMIT = 2**48
+_blake2b = hashlib.blake2b
 _ORIGIN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NODE_NAME_CHARACTERS_MAX - 1}}}\.[0-9a-f]{{16}}")
 
 
@@ -48,10 +49,8 @@ EMPTY = Head(0, 0, GENESIS)
 
 
 def hash16(*parts: bytes) -> bytes:
-    digest = hashlib.blake2b(digest_size=HASH_BYTES)
-    for part in parts:
-        digest.update(part)
-    return digest.digest()
+    """BLAKE2b of the concatenation, 16 bytes."""
+    return _blake2b(b"".join(parts), digest_size=HASH_BYTES).digest()
 
 
 def origin_name(node: str, randomness: bytes) -> str:
@@ -84,7 +83,8 @@ def seal(
 ) -> Entry:
     """Make the entry that follows `previous` in its origin's log."""
     seq = previous.seq + 1
-    header = encode_header(origin, seq, lamport, wall_ms, kind, author, id, target, prev, hash16(body), extra)
+    digest = hash16(body)
+    header = encode_header(origin, seq, lamport, wall_ms, kind, author, id, target, prev, digest, extra)
     chained = hash16(previous.hash, header)
     return Entry(origin, seq, lamport, wall_ms, kind, author, id, target, prev, body, extra, header, chained)
 

@@ -129,9 +129,10 @@ class ReplicationLog:
 
     def committed(self, entries: Iterable[Entry]) -> None:
         """R4: these entries, in order, are durable now."""
-        for entry in entries:
-            self.durable[entry.origin] = entry.seq
-            self.durable_heads[entry.origin] = Head(entry.seq, entry.lamport, entry.hash)
+        last = {entry.origin: entry for entry in entries}
+        for origin, entry in last.items():
+            self.durable[origin] = entry.seq
+            self.durable_heads[origin] = Head(entry.seq, entry.lamport, entry.hash)
 
     def abandon(self) -> None:
         """The commit failed: back to what is durable, and never append to the present origin again."""

@@ -7,6 +7,7 @@ import hashlib
 import math
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from recado.protocol.errors import Refused
@@ -14,6 +15,7 @@ from recado.protocol.limits import ID_BYTES_MAX, NAME_BYTES_MAX, NODE_NAME_CHARA
 
 UID_BYTES = 16
 RESERVED_TOPICS = frozenset({"servers"})
+_REMEMBERED = 4096  # names whose checks and ids are kept at hand
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NODE_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NODE_NAME_CHARACTERS_MAX - 1}}}")
 # Below this a number of a timestamp is seconds, from it on milliseconds: year 5138 and 1973.
@@ -22,6 +24,13 @@ _WALL_MS_MAX = 253_402_300_799_000  # 9999-12-31
 
 
 def _name(value: str, what: str, empty: str) -> str:
+    # Only short texts are remembered: white space around a name may be as long as a frame.
+    check = _checked if len(value) <= NAME_BYTES_MAX else _checked.__wrapped__
+    return check(value, what, empty)
+
+
+@lru_cache(_REMEMBERED)  # the same few names come with every message; what is refused is not kept
+def _checked(value: str, what: str, empty: str) -> str:
     name = value.strip()
     if not name:
         raise Refused(f"{what}_empty", empty)
@@ -48,7 +57,7 @@ def text(value: str) -> str:
     """A message text: kept as it is; only white space counts as empty.  At most 16 KiB."""
     if not value.strip():
         raise Refused("text_empty", "Mensagem não pode ser vazia")
-    if len(value.encode("utf-8", "replace")) > TEXT_BYTES_MAX:
+    if 4 * len(value) > TEXT_BYTES_MAX and len(value.encode("utf-8", "replace")) > TEXT_BYTES_MAX:
         raise Refused("text_too_long", f"Mensagem com mais de {TEXT_BYTES_MAX} bytes")
     return value
 
@@ -58,6 +67,7 @@ def is_node_name(value: str) -> bool:
     return _NODE_NAME.fullmatch(value) is not None
 
 
+@lru_cache(_REMEMBERED)
 def uid(name: str) -> bytes:
     """The user id of a name registered without a key (open mode)."""
     return hashlib.blake2b(b"name" + name.encode(), digest_size=UID_BYTES).digest()
