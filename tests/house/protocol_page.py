@@ -31,7 +31,9 @@ def all_limits() -> list[Limit]:
     for line in Path(limits.__file__).read_text("utf-8").splitlines():
         if title := re.match(r"^# (.+?) -{3,}$", line):
             heading = title[1].strip()
-        if (line_of := re.match(r"^([A-Z_]+): Final = [^#]*(?:#\s*(.*))?$", line)) and line_of[1] not in _UNITS:
+        if (line_of := re.match(r"^([A-Z_]+): Final = [^#]*(?:#\s*(.*))?$", line)) and line_of[
+            1
+        ] not in _UNITS:
             name = line_of[1]
             found.append(Limit(heading, name, getattr(limits, name), line_of[2] or ""))
     return found
