@@ -124,3 +124,11 @@ def test_every_command_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     named = set(re.findall(r"`recado ([a-z]+)", readme))
     assert named == {name for name, *_ in COMMANDS}
+
+
+def test_every_warning_is_explained() -> None:
+    """Each warning and error that a daemon logs stands in troubleshooting."""
+    page = (DOCS / "troubleshooting.md").read_text("utf-8")
+    said = set(re.findall(r'log\.(?:warning|error)\(\s*"([^"]+)"', _source("daemons")))
+    assert len(said) > 20
+    assert {event for event in said if event not in page} == set()
