@@ -25,7 +25,7 @@ class PlainClient:
         self._socket = self._connected()
 
     def _connected(self) -> "zmq.Socket[bytes]":
-        end = self._context.socket(zmq.REQ)
+        end: zmq.Socket[bytes] = self._context.socket(zmq.REQ)
         end.linger = 0
         end.rcvtimeo = int(REPLY_SECONDS * 1000)
         end.connect(self.address)

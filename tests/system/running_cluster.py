@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from clients.cluster import control
 
@@ -46,7 +46,7 @@ QUICK = {
 }
 
 
-def until(condition: Callable[[], T], *, seconds: float, what: str) -> T:
+def until(condition: Callable[[], T | Literal[False] | None], *, seconds: float, what: str) -> T:
     """The first true result of `condition`.  Fails, saying `what` did not happen, after `seconds`."""
     pause = threading.Event()
     deadline = monotonic() + seconds
@@ -190,9 +190,7 @@ class Cluster:
             lines = self.log(name)[after:].splitlines()
             return next((line for line in lines if all(word in line for word in words)), None)
 
-        line = until(found, seconds=seconds, what=f"{words} in the log of {name}")
-        assert line is not None
-        return line
+        return until(found, seconds=seconds, what=f"{words} in the log of {name}")
 
     def kill(self, name: str) -> int:
         """SIGKILL one node and wait until its end was noticed.  The number of events before."""

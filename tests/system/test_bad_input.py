@@ -9,7 +9,7 @@ from time import perf_counter
 
 import pytest
 import zmq
-from hostile import JUNK, WRONG, decoded, handshake, pack, raw_attacks
+from hostile import JUNK, MIB, WRONG, decoded, frame_head, handshake, is_closed, pack, raw_attacks
 from looking import until_equal
 from plain_client import PlainClient, World, check_stamps, plain_world
 from running_cluster import QUICK, Cluster, local_cluster, until
@@ -162,6 +162,21 @@ def test_junk_at_the_publications(cluster: Cluster, world: World) -> None:
     assert client.ask("who_coordinator")["coordinator"] == "server-3"
 
 
+def test_a_subscription_of_a_megabyte(cluster: Cluster, world: World) -> None:
+    """Subscriptions longer than any name close their connection; the other subscribers hear on."""
+    hears = world.subscriber(cluster.summary["broker"], "geral")
+    client = world.client(cluster.servers[0])
+    with handshake(cluster.summary["broker"], kind=b"SUB") as end:
+        end.sendall(frame_head(MIB) + b"\x01" * 65_536)
+        assert is_closed(end)
+
+    def heard() -> bool:
+        client.ask("publish", user="ana", channel="geral", message="curta")
+        return hears.receive(seconds=0.5) is not None
+
+    until(heard, seconds=10, what="publications go on")
+
+
 def test_a_subscriber_that_never_reads(cluster: Cluster, world: World) -> None:
     """A subscriber with a full pipe holds up neither the servers nor the other subscribers."""
     mute = handshake(cluster.summary["broker"], kind=b"SUB")
@@ -189,7 +204,7 @@ def test_clients_that_die_in_the_middle(cluster: Cluster, world: World) -> None:
 
         def kept() -> bool:
             page = world.client(cluster.servers[1]).ask("history", channel="geral", limit=1000)["messages"]
-            return sum(one["message"].startswith("adeus ") for one in page) == 100
+            return len([one for one in page if one["message"].startswith("adeus ")]) == 100
 
         until(kept, seconds=10, what="all hundred are kept")
 
