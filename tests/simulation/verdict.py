@@ -17,6 +17,7 @@ from world import World, cluster
 LEVEL_SECONDS = 30.0  # a lost page waits for its deadline, and the vectors are compared every 2 s
 AGREE_SECONDS = 200.0  # a server that started many times holds down for 160 s
 HOME_SECONDS = 60.0
+WRITABLE_SECONDS = 30.0
 CLOCK_SECONDS = 600.0  # the tolerated spread doubles in eight rounds from 50 ms to 10 s
 PEOPLE = (PlainClient, LibraryClient, PlainClient, LibraryClient)
 CLOCK_STEP_SECONDS = 5.0
@@ -53,6 +54,7 @@ async def _storm(seed: int, *, servers: int, seconds: float) -> Verdict:
         await world.until(world.level, within_seconds=LEVEL_SECONDS, what="equal replicas")
         await world.until(world.agreed, within_seconds=AGREE_SECONDS, what="one coordinator")
         found = await verdict(world, crowd.history)
+        await world.until(world.takes_writes, within_seconds=WRITABLE_SECONDS, what="writes everywhere")
         await clocks_agree(world, within_seconds=CLOCK_SECONDS)
         return found
 

@@ -161,13 +161,26 @@ class World:
         logs = [node.store.heads() for node in self.servers.values() if node.alive]
         return all(log == logs[0] for log in logs)
 
+    async def takes_writes(self) -> bool:
+        """Whether every living server takes a write.  Leaves entries."""
+        self._ticks += 1
+        for name in [name for name, server in self.servers.items() if server.alive]:
+            reply = await self.ask(name, "login", user=f"probe-{self._ticks}-{name}")
+            if reply["status"] != "sucesso":
+                return False
+        return True
+
     async def shown_times(self) -> dict[str, float]:
-        """What every living server stamps an entry with at one and the same moment, in seconds."""
+        """What every living server stamps an entry with at one and the same moment, in seconds.
+
+        Leaves entries; all must take writes.
+        """
         shown: dict[str, float] = {}
         self._ticks += 1
 
         async def stamp(server: ServerNode) -> None:
             reply = await self.ask(server.name, "login", user=f"tick-{self._ticks}-{server.name}")
+            assert "key" in reply, (server.name, reply)
             shown[server.name] = server.stamped(*reply["key"])
 
         async with trio.open_nursery() as nursery:
