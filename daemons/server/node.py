@@ -88,6 +88,8 @@ class Node:
         self.commits.followers.append(self._grow)
         self.operations = 0  # client operations served since the last Berkeley round
         self.draining = False
+        # A3: an empty disk may be a lost one; before the peers were asked, stamps would be too small.
+        self.fresh = bool(self.peers) and not self.entries.heads
         self.installing = False  # a snapshot is being put in place: no entry is taken
         self.rank = next(member.rank for member in self.members if member.name == self.name)
         self.coordinator: str | None = None

@@ -24,7 +24,6 @@ from recado.protocol.entry import GENESIS, run_of
 from recado.protocol.errors import Malformed
 from recado.protocol.limits import PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX
 from recado.protocol.messages import Entry, Kind, Run, SyncPage
-from recado.protocol.vector import ahead
 from recado.settings import Member
 from recado.wire.ports import Asker
 
@@ -199,7 +198,7 @@ class Replication:
     async def pull_from(self, peer: Peer) -> dict[int, int]:
         """Exchange vectors and take every missing page; entries taken by kind.  Raises `Unanswered`."""
         counts: dict[int, int] = {}
-        durable, stopped = self._node.entries.durable, self._node.entries.stopped
+        durable = self._node.entries.durable
         async with peer.exchanging:
             again, misremembered = True, 0
             while again:
@@ -208,12 +207,11 @@ class Replication:
                 for kind, count in taken.items():
                     counts[kind] = counts.get(kind, 0) + count
                 misremembered += not complete
-                theirs = self._node.links[peer.member.name].theirs
-                news = page.more or any(origin not in stopped for origin in ahead(theirs, durable))
                 # What a page brings may have come by a push meanwhile: that is no reason to stop.
                 grown = any(durable.get(run.origin, 0) > before.get(run.origin, 0) for run in page.runs)
-                # On while what pages are about grows; a peer whose vector we misremember is asked anew.
-                again = (grown and news) or (not complete and misremembered < 3)
+                # On while what pages are about grows, and once more, which confirms the last page; a
+                # peer whose vector we misremember is asked anew.
+                again = grown or (not complete and misremembered < 3)
         if counts:
             self._received.add(peer=peer.member.name, entries=sum(counts.values()))
         return counts

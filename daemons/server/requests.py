@@ -90,11 +90,17 @@ class Requests:
             self._node.refresh()
             calls = [call for incoming in batch if (call := self._decoded(incoming)) is not None]
             self._serve_batch(calls)
-            # A disk that hangs must not silence reads, clocks and votes: after a while go on, and
-            # writes are refused once the backlog's own limit is reached.
-            with trio.move_on_after(PATIENCE_SECONDS):
-                while self._node.commits.backlog > BACKLOG_ENTRIES:
-                    await self._node.commits.progress()
+            if self._node.commits.backlog > BACKLOG_ENTRIES:
+                await self._held_back()
+
+    async def _held_back(self) -> None:
+        """Wait for commits, but not long: a disk that hangs must not silence reads, clocks and votes.
+
+        Then writes are refused as soon as the backlog's own limit is reached.
+        """
+        with trio.move_on_after(PATIENCE_SECONDS):
+            while self._node.commits.backlog > BACKLOG_ENTRIES:
+                await self._node.commits.progress()
 
     def _decoded(self, incoming: Incoming) -> Call | None:
         """A call, or None after an error reply: every frame that has a sender is answered."""
@@ -174,6 +180,7 @@ class Requests:
             asked_for = len(self._parked)
             with trio.move_on_after(self._node.config.timings.absence_check_seconds):
                 await self._node.catch_up()
+            self._node.fresh = False
             self.serve_parked(asked_for)
 
     def serve_parked(self, most: int = ABSENCE_CHECKS_MAX) -> None:
