@@ -66,6 +66,7 @@ def messages_since(
     numbers: Mapping[str, int],
     channel: str | None,
     user: bytes | None,
+    peer: bytes | None,
     since: Mapping[str, int],
     up_to: Mapping[str, int],
     limit: int,
@@ -82,9 +83,12 @@ def messages_since(
     parameters: tuple[Any, ...]
     if channel is not None:
         text, parameters = f"{_STRETCH} and +e.kind = 3 and +e.target = ?", (channel,)
-    else:
+    elif peer is None:
         text = f"{_STRETCH} and +e.kind = 4 and (+e.target = ? or +e.author = ?)"
         parameters = (user, user)
+    else:
+        text = f"{_STRETCH} and +e.kind = 4 and (+e.target, +e.author) in (values (?, ?), (?, ?))"
+        parameters = (user, peer, peer, user)
     upto: Vector = dict(since)
     page = Page(limit, bytes_max)
     for origin in sorted(up_to):

@@ -82,7 +82,7 @@ class Server:
             self.replication.synchronise,
             self.announcements.beacons,
             self.announcements.listen,
-            PeerRecords(node).run,
+            PeerRecords(node, offsets_ms=rounds.offsets_ms).run,
             DiskWatch(node).run,
         ]
         if cluster.reference:

@@ -26,6 +26,7 @@ class ClockRounds:
         self._gate = gate
         self._bell = Bell()
         self._nursery: trio.Nursery | None = None
+        self.offsets_ms: dict[str, float] = {}  # of other clocks from ours, as this coordinator measured
         self._berkeley = Berkeley(
             node.name,
             [member.name for member in node.members],
@@ -92,12 +93,10 @@ class ClockRounds:
         except Unanswered:
             self._carry_out(self._berkeley.failed(probe))
             return
-        effects = self._berkeley.answered(
-            probe,
-            time_seconds=reply.get("time"),
-            own_seconds=node.time.probe_time(),
-            rtt_seconds=self._now() - sent,
-        )
+        theirs, own, rtt = reply.get("time"), node.time.probe_time(), self._now() - sent
+        if isinstance(theirs, int | float):
+            self.offsets_ms[probe.member] = round((theirs + rtt / 2 - own) * 1000, 3)
+        effects = self._berkeley.answered(probe, time_seconds=theirs, own_seconds=own, rtt_seconds=rtt)
         self._carry_out(effects)
 
     async def _adjust(self, effect: Adjust) -> None:

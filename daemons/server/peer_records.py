@@ -1,5 +1,7 @@
 """The peers view of the replica: what this server last knew of the others, for people who look."""
 
+from collections.abc import Mapping
+
 from daemons.server.node import Node
 from daemons.shared.periodic import every
 from recado.protocol.vector import common
@@ -9,8 +11,9 @@ from storage.replica import PeerRow
 class PeerRecords:
     """Writes the view seldom, and rides along with other commits where it can."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, offsets_ms: Mapping[str, float]) -> None:
         self._node = node
+        self._offsets_ms = offsets_ms
         self._heard: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -30,7 +33,7 @@ class PeerRecords:
                 address=peer.address,
                 confirmed_entries=sum(confirmed.values()),
                 heard_ms=int(self._heard.get(peer.name, 0.0) * 1000),
-                offset_ms=None,
+                offset_ms=self._offsets_ms.get(peer.name),
             )
             node.commits.put_peer(row)
         node.commits.flush_peers()

@@ -60,6 +60,7 @@ class Reads:
             rows, upto, more = self._node.store.messages_since(
                 channel=channel,
                 user=user,
+                peer=peer,
                 since=asked.since,
                 up_to=durable,
                 limit=limit,

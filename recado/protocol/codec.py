@@ -61,7 +61,7 @@ def unpack(
             max_ext_len=0,
         )
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise Malformed(f"not MessagePack: {error or type(error).__name__}") from None
+        raise Malformed(f"not MessagePack: {str(error) or type(error).__name__}") from None
     if type(value) is dict or type(value) is list:
         _check_depth(value, NESTING_MAX)
     return value

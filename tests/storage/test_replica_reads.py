@@ -142,7 +142,7 @@ def check_pages(entries: list[Entry], since: dict[str, int], *, limit: int, byte
     replica = replica_of(entries)
     durable = {origin: head.seq for origin, head in replica.heads().items()}
     asked: dict[str, Any]
-    for asked in ({"channel": "geral"}, {"user": uid("ana")}):
+    for asked in ({"channel": "geral"}, {"user": uid("ana")}, {"user": uid("ana"), "peer": uid("bia")}):
         everything = replica.last_messages(**asked, limit=1000)
         vector, rows, more = dict(since), [], True
         while more:
