@@ -49,7 +49,7 @@ def _read(look: Callable[[], T]) -> T:
     "verify",
     epilog="\b\nExamples:\n  recado verify                       the replicas under ./var\n"
     "  recado verify --settled && echo equal\n  recado verify a/replica.db b/replica.db --json\n\n"
-    "Exit codes: 0 equal, 1 they differ, 65 not a replica or unreadable, 78 no replica found.",
+    "Exit codes: 0 equal, 1 they differ or one is damaged, 65 not a replica, 78 no replica found.",
 )
 @_paths
 @data_option
