@@ -69,7 +69,8 @@ class Announcements:
             for entry in {entry.target: entry for entry in batch}.values():
                 self._remember(entry)
             self._published.set()
-            await trio.lowlevel.checkpoint()
+            if self._queue:
+                await trio.lowlevel.checkpoint()
 
     async def published(self) -> None:
         """Wait until nothing is left to publish."""

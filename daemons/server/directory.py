@@ -10,6 +10,8 @@ from recado.protocol.entry import author_name, shape_problem
 from recado.protocol.messages import Entry, Kind
 from recado.protocol.views import UNKNOWN_NAME
 
+USER_MESSAGE, CHANNEL_MESSAGE = Kind.USER_MESSAGE, Kind.CHANNEL_MESSAGE
+
 
 class Directory:
     """Names by user id, and channels.  Committed entries only, plus what is pending beside it."""
@@ -50,15 +52,16 @@ class Directory:
 
     def committed(self, entries: Iterable[Entry]) -> None:
         """Entries, own or peers', are durable.  A message makes its channel known too (A18)."""
+        channels = self.channels
         for entry in entries:
-            self._committed(entry)
+            nothing_new = entry.kind == USER_MESSAGE or (
+                entry.kind == CHANNEL_MESSAGE and entry.target in channels
+            )
+            if not nothing_new or entry.extra is not None:
+                self._committed(entry)
 
     def _committed(self, entry: Entry) -> None:
         kind = entry.kind
-        if entry.extra is None and (
-            kind == Kind.USER_MESSAGE or (kind == Kind.CHANNEL_MESSAGE and entry.target in self.channels)
-        ):
-            return
         if shape_problem(entry) is not None:
             return
         self.version += 1

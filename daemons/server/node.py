@@ -110,6 +110,11 @@ class Node:
 
     def settle(self, call: Call, data: dict[str, object], *, origin: str, seq: int, level: Level) -> None:
         """A write is durable here: answer as soon as its level is reached."""
+        if level is Level.LOCAL:  # nothing to wait for
+            data["acks"] = self.acks.copies(origin, seq)
+            data["of"] = self.acks.of
+            call.reply(data)
+            return
         settled = self.acks.wait(origin, seq, level=level, token=Waiting(call, data), now=self.batch_now)
         if settled is not None:
             self.answer(settled)
