@@ -9,14 +9,13 @@ what a kill would leave.
 import json
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from recado.protocol.entry import GENESIS, Head, hash16
 from recado.protocol.messages import Run
-from recado.protocol.vector import Vector
-from storage import history, plain_sync
 from storage.database import (
     WAL_FULL_BYTES,
     Damaged,
@@ -34,9 +33,9 @@ from storage.database import (
     open_reader,
     suspect,
 )
-from storage.derived import Key
 from storage.loading import load_derived, read_heads, read_meta, thin_milestones
 from storage.migrations import bring_up_to_date
+from storage.reading import ReadsForPeople
 from storage.reserve import Reserve
 from storage.rows import (
     ENTRY_COLUMNS,
@@ -81,7 +80,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     bring_up_to_date(connection, schema=REPLICA, steps=STEPS)
 
 
-class Replica:
+class Replica(ReadsForPeople):
     """Made by `open` or `in_memory`.  Every method may raise `StorageFailed`."""
 
     def __init__(
@@ -278,6 +277,16 @@ class Replica:
                 pairs.append((header, body))
         return Run(origin, seq + 1, previous or b"", pairs) if pairs else None
 
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection of the reads, for the modules of this room; errors come out as storage errors."""
+        with self._guard():
+            yield self._reader
+
+    def number_of(self, origin: str) -> int | None:
+        """What stands for the origin in this file; None if it has no entries here."""
+        return self._derived.numbers.get(origin)
+
     def _hash_of(self, number: int, seq: int) -> bytes | None:
         row = self._reader.execute(
             "select hash from entry where number=? and seq=?", (number, seq)
@@ -294,91 +303,3 @@ class Replica:
                     raw = body.encode() if isinstance(body, str) else body
                     found.setdefault(id_, []).append(FoundEntry(author, kind, target, hash16(raw), *place))
         return found
-
-    # What people read --------------------------------------------------------------------------
-
-    def names(self) -> tuple[dict[bytes, str], set[str]]:
-        """(user id → name of all registered users, all channels)."""
-        with self._guard():
-            return history.people_and_channels(self._reader)
-
-    def heard_of(self) -> dict[bytes, str]:
-        """User id → name of authors whose registration has not arrived, as their messages named them."""
-        with self._guard():
-            return history.unregistered(self._reader)
-
-    def users(self) -> list[str]:
-        """Names of the registered users, in total order."""
-        with self._guard():
-            return [name for (name,) in self._reader.execute("select name from users")]
-
-    def channels(self) -> list[str]:
-        """Names of the channels, in total order."""
-        with self._guard():
-            return [name for (name,) in self._reader.execute("select name from channels")]
-
-    def last_messages(
-        self,
-        *,
-        channel: str | None = None,
-        user: bytes | None = None,
-        peer: bytes | None = None,
-        before: Key | None = None,
-        limit: int,
-    ) -> list[MessageRow]:
-        """The last `limit` messages before the key `before`, in total order.
-
-        Of a channel, or the direct messages from and to the user id `user` (with `peer` only).
-        """
-        with self._guard():
-            return history.last_messages(
-                self._reader, channel=channel, user=user, peer=peer, before=before, limit=limit
-            )
-
-    def messages_since(
-        self,
-        *,
-        channel: str | None = None,
-        user: bytes | None = None,
-        peer: bytes | None = None,
-        since: Mapping[str, int],
-        up_to: Mapping[str, int],
-        limit: int,
-        bytes_max: int,
-    ) -> tuple[list[MessageRow], Vector, bool]:
-        """A page of what `up_to` (at most the durable vector) has beyond `since`: (messages, upto, more).
-
-        `upto` covers exactly what was looked at, so it is the next page's `since`.
-        """
-        durable = self._writer.durable.copy()
-        bounded = {origin: min(seq, durable.get(origin, 0)) for origin, seq in up_to.items()}
-        with self._guard():
-            return history.messages_since(
-                self._reader,
-                numbers=self._derived.numbers,
-                channel=channel,
-                user=user,
-                peer=peer,
-                since=since,
-                up_to=bounded,
-                limit=limit,
-                bytes_max=bytes_max,
-            )
-
-    def sync_since(self, last_sync: int | str | None, *, bytes_max: int) -> dict[str, Any]:
-        """A plain `sync` reply's content: what arrived here after `last_sync`, a time in milliseconds, an
-        earlier reply's ``next_sync``, or None for everything.  A little may be repeated, nothing left out.
-        """
-        with self._guard():
-            return plain_sync.sync_since(
-                self._reader,
-                token=self._token,
-                durable=self._writer.durable.copy(),
-                numbers=self._derived.numbers.copy(),
-                since=last_sync,
-                bytes_max=bytes_max,
-            )
-
-    def counts(self) -> Counts:
-        """How much is durable here."""
-        return self._writer.counts

@@ -12,6 +12,7 @@ import trio
 from daemons.server.announcements import Announcements
 from daemons.server.clock import ClockRounds
 from daemons.server.disk import DiskWatch
+from daemons.server.donor import Donor
 from daemons.server.election import Elections
 from daemons.server.heartbeat import Heartbeat
 from daemons.server.node import Node, Surroundings
@@ -20,6 +21,7 @@ from daemons.server.peer_services import PeerServices
 from daemons.server.reads import Reads
 from daemons.server.replication import Replication
 from daemons.server.requests import Requests
+from daemons.server.scrub import Scrub
 from daemons.server.writes import Writes
 from daemons.shared.logging import Logger
 from recado.config import Config
@@ -59,12 +61,14 @@ class Server:
         self.replication = Replication(node, askers)
         self.announcements = Announcements(node, self.elections, out=out, inward=inward)
         writes = Writes(node)
+        scrub = Scrub(node, askers)
         self.requests = requests = Requests(
             node,
             self.listener,
             writes=writes,
             reads=Reads(node),
             peers=PeerServices(node, writes, self.elections, gate),
+            donor=Donor(node),
             operations=rounds.operations,
         )
         self.followers = [
@@ -84,6 +88,8 @@ class Server:
             self.announcements.listen,
             PeerRecords(node, offsets_ms=rounds.offsets_ms).run,
             DiskWatch(node).run,
+            scrub.run,
+            scrub.repair,
         ]
         if cluster.reference:
             reference = await enter(network.asker(cluster.reference))

@@ -199,7 +199,7 @@ class GroupCommit:
                 self._filled(items, facts, batch, full)
             else:
                 self._out = 0
-                self._committed(items, facts, batch.entries)
+                self._committed([*((None, kept) for kept in facts), *items], batch.entries)
         return True
 
     def _stir(self) -> None:
@@ -232,13 +232,11 @@ class GroupCommit:
         self._repairs = []
         return items, facts, batch
 
-    def _committed(self, items: list[Item], facts: list[After], entries: Sequence[Entry]) -> None:
+    def _committed(self, items: list[Item], entries: Sequence[Entry]) -> None:
         self.commits += 1
         self._log.committed(entries)
         for apply in self.appliers:
             apply(entries)
-        for kept in facts:
-            kept(None)
         for _, after in items:
             if after is not None:
                 after(None)
@@ -267,9 +265,9 @@ class GroupCommit:
             self._facts = [*facts, *self._facts]
             self._items.append((None, None))
         else:
-            for kept in [*facts, *self._facts]:
+            facts, self._facts = [*facts, *self._facts], []  # who is told may have another fact to keep
+            for kept in facts:
                 kept(full)
-            self._facts = []
         for _, after in items:
             if after is not None:
                 after(full)

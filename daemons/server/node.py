@@ -14,6 +14,7 @@ from recado.protocol.acknowledgement import Acknowledgements, Settled
 from recado.protocol.disciplined import DisciplinedClock
 from recado.protocol.entry import origin_name
 from recado.protocol.lamport import LamportClock
+from recado.protocol.limits import MEMBER_COMPLAINTS_MAX
 from recado.protocol.log import ReplicationLog
 from recado.protocol.messages import Entry, Level
 from recado.protocol.vector import Vector, VectorLink
@@ -87,6 +88,7 @@ class Node:
         self._grown: dict[str, float] = {}  # when each origin last grew here
         self.commits.followers.append(self._grow)
         self.operations = 0  # client operations served since the last Berkeley round
+        self._strangers: set[tuple[str | None, str | None]] = set()
         self.draining = False
         # A3: an empty disk may be a lost one; before the peers were asked, stamps would be too small.
         self.fresh = bool(self.peers) and not self.entries.heads
@@ -96,6 +98,8 @@ class Node:
         self.epoch_number = 0
         self.silent: set[str] = set()  # peers that did not answer the last time
         self.nudge: Callable[[str | None], None] = lambda _peer: None  # pull soon (from this peer)
+        self.damaged: Callable[[str, int], None] = lambda _origin, _seq: None  # an entry here is not sound
+        self.damage: Callable[[], int] = lambda: 0  # how many entries wait for their repair
         self.catch_up: Callable[[], Awaitable[None]] = _nothing_to_catch_up
 
     def refresh(self) -> None:
@@ -160,12 +164,26 @@ class Node:
             if member in self.links and self.links[member].boot == boot:
                 self.confirmed(member, vector)
 
+    def complain_of_stranger(self, name: str | None, cluster: str | None) -> None:
+        """One line for each server that is no member: somebody's configuration is wrong."""
+        stranger = (name, cluster)
+        if stranger in self._strangers or len(self._strangers) >= MEMBER_COMPLAINTS_MAX:
+            return
+        self._strangers.add(stranger)
+        self.log.warning(
+            "a server that is no member is refused",
+            server=name,
+            its_cluster=cluster,
+            our_cluster=self.config.cluster.id,
+        )
+
     def _grow(self, entries: Sequence[Entry]) -> None:
         now = self.surroundings.now()
         for origin in {entry.origin for entry in entries}:
+            self._grown.pop(origin, None)  # the order is that of growing, so that the oldest go first
             self._grown[origin] = now
-        if len(self._grown) > GROWN_ORIGINS_MAX:
-            self._grown = {o: t for o, t in self._grown.items() if t >= now - RELAY_SECONDS}
+        while len(self._grown) > GROWN_ORIGINS_MAX:
+            del self._grown[next(iter(self._grown))]
 
 
 async def _nothing_to_catch_up() -> None:

@@ -27,6 +27,7 @@ from recado.protocol.messages import (
 )
 from recado.protocol.vector import ahead, digest
 from storage.replica import Damaged, Quarantined, StorageFull
+from storage.scrub import check
 
 PEER_VERSION = 2
 
@@ -112,6 +113,7 @@ class PeerServices:
                 run = node.store.run_after(origin, after, entries_max=entries_left, bytes_max=bytes_left)
             except Damaged as damaged:
                 node.log.error("damaged entry is not served", origin=damaged.origin, seq=damaged.seq)
+                node.damaged(damaged.origin, damaged.seq)
                 continue
             if run is None:
                 continue
@@ -165,15 +167,22 @@ class PeerServices:
     # Who asks -------------------------------------------------------------------------------------
 
     def _member(self, asked: Peer) -> str:
-        if asked.cluster != self._node.config.cluster.id:
-            raise Refused("cluster_unknown", "Servidor de outro cluster")
-        if asked.sender not in self._node.links:
-            raise Refused("member_unknown", "Servidor que não é membro deste cluster")
-        return asked.sender
+        return member_of(self._node, asked)
 
     def _plain_only(self) -> None:
         if not self._node.config.server.open:
             raise Refused("members_only", "Serviço só para servidores deste cluster")
+
+
+def member_of(node: Node, asked: Peer) -> str:
+    """The name of the member that asks.  Raises `Refused` if it is none of this cluster."""
+    if asked.cluster != node.config.cluster.id:
+        node.complain_of_stranger(asked.sender, asked.cluster)
+        raise Refused("cluster_unknown", "Servidor de outro cluster")
+    if asked.sender not in node.links:
+        node.complain_of_stranger(asked.sender, asked.cluster)
+        raise Refused("member_unknown", "Servidor que não é membro deste cluster")
+    return asked.sender
 
 
 def adjust(
@@ -204,7 +213,9 @@ def take_runs(node: Node, runs: list[Run], sender: str) -> dict[int, int]:
             node.clock.receive(offered.new[-1].lamport)
         if offered.gap:
             node.nudge(sender)
-        if offered.forked:
+        if offered.forked and not head_is_sound(node, run.origin):
+            node.damaged(run.origin, node.entries.durable[run.origin])  # it is ours that is wrong
+        elif offered.forked:
             node.entries.stop(run.origin, "forked")
             raw = run.entries[0][0] if run.entries else b""
             node.commits.quarantine(Quarantined(run.origin, run.first, "forked", raw, sender), state="forked")
@@ -216,6 +227,12 @@ def take_runs(node: Node, runs: list[Run], sender: str) -> dict[int, int]:
             )
             node.log.error("invalid because", reason=offered.invalid)
     return counts
+
+
+def head_is_sound(node: Node, origin: str) -> bool:
+    """Whether the last durable entry of an origin still gives its hash: else nobody forked."""
+    last = node.entries.durable.get(origin, 0)
+    return not check(node.store, origin, max(0, last - 1), upto=last).damaged
 
 
 def vector_fields(node: Node, peer: str) -> dict[str, Any]:

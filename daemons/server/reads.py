@@ -103,6 +103,7 @@ class Reads:
             "offset_ms": round(node.time.offset * 1000, 3),
             "waiting": node.acks.waiting,
             "backlog": node.commits.backlog,
+            "damaged": node.damage(),
             "disk": "full" if node.commits.full else "slow" if node.commits.slow else "ok",
         }
 

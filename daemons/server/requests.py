@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from daemons.server.calls import Call, error_data
+from daemons.server.donor import Donor
 from daemons.server.node import Node
 from daemons.server.peer_services import PeerServices
 from daemons.server.reads import Reads
@@ -47,7 +48,7 @@ def client_services(writes: Writes, reads: Reads) -> dict[str, Handler]:
     }
 
 
-def server_services(peers: PeerServices) -> dict[str, Handler]:
+def server_services(peers: PeerServices, donor: Donor) -> dict[str, Handler]:
     """What servers ask each other; each handler says who may."""
     return {
         "replicate": peers.replicate,
@@ -57,6 +58,7 @@ def server_services(peers: PeerServices) -> dict[str, Handler]:
         "election": peers.election,
         "coordinator": peers.coordinator,
         "release": peers.release,
+        "fetch": donor.fetch,
     }
 
 
@@ -71,6 +73,7 @@ class Requests:
         writes: Writes,
         reads: Reads,
         peers: PeerServices,
+        donor: Donor,
         operations: Callable[[int], None],
     ) -> None:
         self._node = node
@@ -78,7 +81,7 @@ class Requests:
         self._writes = writes
         self._operations = operations
         self._clients: Mapping[str, Handler] = client_services(writes, reads)
-        self._servers: Mapping[str, Handler] = server_services(peers)
+        self._servers: Mapping[str, Handler] = server_services(peers, donor)
         self._parked: list[Call] = []
         self._parking = trio.Event()
         node.replies.listener = listener

@@ -106,6 +106,9 @@ PLAIN_ADJUSTMENT_SPACING_SECONDS: Final = 5.0  # between two plain ones
 SUBSCRIPTION_BUFFER_MAX: Final = 1024  # publications held back until history fills the gap
 SUBSCRIPTION_IDENTS_MAX: Final = 8192  # shown messages remembered so that no copy is shown again
 SUBSCRIPTION_ORIGINS_MAX: Final = 65_536  # components of a cursor
+SUBSCRIPTION_COPIES_MAX: Final = 8  # places remembered of one message that was appended several times
+SUBSCRIPTION_SUSPICIONS_MAX: Final = 64  # origins that a beacon said to be shorter than they were seen
+CURSOR_IDENTS_MAX: Final = 512  # of each target's cursor: the last messages read, to recognise copies
 
 # Retries of clients --------------------------------------------------------------------------
 RETRY_ATTEMPTS_MAX: Final = 1000  # of one request

@@ -134,6 +134,20 @@ class ReplicationLog:
             self.durable[origin] = entry.seq
             self.durable_heads[origin] = Head(entry.seq, entry.lamport, entry.hash)
 
+    def repaired(self, entries: Iterable[Entry]) -> None:
+        """Rows on disk were replaced (A34): what is known of the heads is what they say."""
+        for entry in entries:
+            head = Head(entry.seq, entry.lamport, entry.hash)
+            for heads in (self.durable_heads, self.heads):
+                if entry.origin in heads and heads[entry.origin].seq == entry.seq:
+                    heads[entry.origin] = head
+
+    def reload(self, heads: Mapping[str, Head]) -> None:
+        """The store holds this now, and nothing is pending: a snapshot was installed beside own entries."""
+        self.heads = dict(heads)
+        self.durable_heads = dict(heads)
+        self.durable.update({origin: head.seq for origin, head in heads.items()})
+
     def abandon(self) -> None:
         """The commit failed: back to what is durable, and never append to the present origin again."""
         if self.mine is not None and self.mine in self.heads:

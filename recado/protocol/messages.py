@@ -212,6 +212,25 @@ class SyncPage(msgspec.Struct, frozen=True, kw_only=True):
     confirmed: dict[str, tuple[str, VectorField]] | None = None
 
 
+class Fetch(Peer, frozen=True, kw_only=True):
+    """Entries `first` to `last` of one origin, to put in the place of damaged ones; answered `runs`."""
+
+    origin: str
+    first: Number
+    last: Number
+
+
+class Snapshot(Peer, frozen=True, kw_only=True):
+    """A part of a file that holds the answerer's whole log.
+
+    Without a `token` one is made or found: the reply tells `token`, `size` and `hash`, or `ready: false`.
+    With it the reply's `pieces` are the file's bytes from `offset` on.
+    """
+
+    token: str | None = None
+    offset: Number = 0
+
+
 class ClockRequest(Peer, frozen=True, kw_only=True):
     """Berkeley probe: answered with `time`, the disciplined clock in seconds."""
 
@@ -233,16 +252,32 @@ class Epoch(msgspec.Struct, frozen=True, array_like=True, order=True):
     boot: str = ""
 
 
+class PreVote(Peer, frozen=True, kw_only=True):
+    """A member in mode `quorum` asks what would become of an election of its own, before any (B3)."""
+
+
+class Abdicate(Peer, frozen=True, kw_only=True):
+    """A higher member asks the coordinator of `epoch` to go, with the nonce of its pre-vote answer (B4)."""
+
+    epoch: Epoch
+    nonce: int | None = None
+
+
 class Election(Peer, frozen=True, kw_only=True):
-    """Bully's `election`.  The plain form carries nothing and is answered `election: "OK"`."""
+    """Bully's `election`.  The plain form carries nothing and is answered `election: "OK"`.
+
+    `lease`: in mode `quorum`, for how many seconds the candidate wants the voters' promises.
+    """
 
     epoch: Epoch | None = None
+    lease: float | None = None
 
 
 class Coordinator(Peer, frozen=True, kw_only=True):
     """Announcement and renewal by request: the coordinator of `epoch` says that it leads (B7, B8)."""
 
     epoch: Epoch
+    lease: float | None = None
 
 
 class Release(Peer, frozen=True, kw_only=True):
@@ -271,11 +306,15 @@ REQUESTS: Mapping[str, type[Request]] = {
     "heartbeat": Heartbeat,
     "clock": ClockRequest,
     "adjust": Adjust,
+    "prevote": PreVote,
+    "abdicate": Abdicate,
     "election": Election,
     "coordinator": Coordinator,
     "release": Release,
     "replicate": Replicate,
     "sync": Sync,
+    "fetch": Fetch,
+    "snapshot": Snapshot,
 }
 
 
