@@ -75,7 +75,12 @@ def run(
     parts = to_connect(address)
     words = [parts.host, parts.port, shape.connections, shape.window, warm_seconds, seconds, text_bytes]
     done = subprocess.run(
-        [*command, *map(str, words)], capture_output=True, text=True, check=False, timeout=seconds + 30
+        [*command, *map(str, words)],
+        cwd=SOURCE.parents[1],  # where the generator in Python finds its modules
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds + 30,
     )
     if done.returncode != 0:
         raise RuntimeError(f"{shape} against {address}: {done.stderr.strip() or 'nothing was answered'}")

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -54,8 +54,13 @@ def processor_seconds(pid: int) -> float:
 
 
 @contextmanager
-def serving(directory: Path, *, tree: Path = HERE) -> Iterator[Serving]:
-    """A server of the checkout `tree`, keeping its files below `directory`, which is removed at the end."""
+def serving(
+    directory: Path, *, tree: Path = HERE, module: str = "daemons.server", arguments: Sequence[str] = ()
+) -> Iterator[Serving]:
+    """A server of the checkout `tree`, keeping its files below `directory`; they are removed at the end.
+
+    `module` runs it, `arguments` come before its own.
+    """
     data = Path(tempfile.mkdtemp(prefix="recado-bench-", dir=directory))
     reading, writing = os.pipe()
     settings = {
@@ -68,7 +73,7 @@ def serving(directory: Path, *, tree: Path = HERE) -> Iterator[Serving]:
     }
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "daemons.server", *words],
+        [sys.executable, "-m", module, *arguments, *words],
         cwd=tree,
         env={**os.environ, "RECADO_READY_FD": str(writing)},
         pass_fds=[writing],

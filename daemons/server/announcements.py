@@ -64,10 +64,7 @@ class Announcements:
                 self._fresh = trio.Event()
                 await self._fresh.wait()
             batch = [self._queue.popleft() for _ in range(len(self._queue))]
-            # Own entries were checked before they were appended: each of them can be shown.
-            self._out.publish([self._publication(entry) for entry in batch])
-            for entry in {entry.target: entry for entry in batch}.values():
-                self._remember(entry)
+            self._publish_batch(batch)
             self._published.set()
             if self._queue:
                 await trio.lowlevel.checkpoint()
@@ -76,6 +73,12 @@ class Announcements:
         """Wait until nothing is left to publish."""
         while self._queue:
             await trio.lowlevel.checkpoint()
+
+    def _publish_batch(self, batch: list[Entry]) -> None:
+        # Own entries were checked before they were appended: each of them can be shown.
+        self._out.publish([self._publication(entry) for entry in batch])
+        for entry in {entry.target: entry for entry in batch}.values():
+            self._remember(entry)
 
     def _publication(self, entry: Entry) -> Publication:
         name_of = self._node.directory.name_of

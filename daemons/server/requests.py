@@ -91,8 +91,7 @@ class Requests:
         while True:
             batch = await self._listener.receive_batch()
             self._node.refresh()
-            calls = [call for incoming in batch if (call := self._decoded(incoming)) is not None]
-            self._serve_batch(calls)
+            self._serve_batch(self._decode_batch(batch))
             if self._node.commits.backlog > BACKLOG_ENTRIES:
                 await self._held_back()
 
@@ -104,6 +103,9 @@ class Requests:
         with trio.move_on_after(PATIENCE_SECONDS):
             while self._node.commits.backlog > BACKLOG_ENTRIES:
                 await self._node.commits.progress()
+
+    def _decode_batch(self, batch: list[Incoming]) -> list[Call]:
+        return [call for incoming in batch if (call := self._decoded(incoming)) is not None]
 
     def _decoded(self, incoming: Incoming) -> Call | None:
         """A call, or None after an error reply: every frame that has a sender is answered."""
