@@ -174,6 +174,22 @@ async def test_a_full_disk_gives_up_all_that_is_pending(where: str) -> None:
     assert room.log.durable == {fresh.origin: 1}
 
 
+async def test_a_fact_put_while_a_full_disk_is_told_of() -> None:
+    """Who is told of a full disk may have the next fact to keep: it is kept and told of in its turn."""
+    room = Room()
+    room.disk.stage_error = StorageFull("no room")
+
+    def another(full: StorageFull | None) -> None:
+        room.disk.stage_error = None
+        room.commits.put_meta("epoch", 2, room.noting("second"))
+
+    room.commits.put_meta("epoch", 1, another)
+    async with room.running():
+        await room.commits.idle()
+    assert "second" in room.events
+    assert room.disk.batches[-1].meta == {"epoch": 2}
+
+
 async def test_a_full_disk_keeps_what_was_durable_before() -> None:
     """What an earlier commit made durable stays so; only its successors are void."""
     room = Room()
