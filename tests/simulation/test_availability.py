@@ -31,6 +31,7 @@ async def timed(world: World, server: str, service: str, **fields: Any) -> tuple
     return trio.current_time() - start, reply
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dead", ["broker", "reference", "server-3"])
 def test_the_dead_delay_nobody(simulate: Simulate, dead: str) -> None:
     """With a dead broker, reference or peer (the coordinator), local writes and reads take no longer."""
@@ -38,7 +39,7 @@ def test_the_dead_delay_nobody(simulate: Simulate, dead: str) -> None:
     async def story(world: World) -> None:
         await settled(world)
         world.nodes[dead].kill()
-        for step in range(120):
+        for step in range(60):
             for server in ("server-1", "server-2"):
                 seconds, reply = await timed(
                     world, server, "publish", user="ana", channel="geral", message=f"{server} {step}"
@@ -47,7 +48,7 @@ def test_the_dead_delay_nobody(simulate: Simulate, dead: str) -> None:
                 seconds, reply = await timed(world, server, "users")
                 assert "ana" in reply["users"]
                 assert seconds < NORMAL_SECONDS
-            await trio.sleep(0.5)
+            await trio.sleep(1.0)
 
     simulate(story)
 
@@ -130,6 +131,7 @@ def test_a_subscriber_that_never_reads(simulate: Simulate) -> None:
     simulate(story)
 
 
+@pytest.mark.slow
 def test_a_listener_misses_nothing_while_the_broker_dies(simulate: Simulate) -> None:
     """People talk while the broker and a server are killed: a listener by the library is shown every
     message of the channel exactly once.

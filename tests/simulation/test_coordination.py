@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import trio
 from transit import CALM
 from verdict import clocks_agree
@@ -79,6 +80,7 @@ def test_each_side_of_a_partition_has_a_coordinator(simulate: Simulate) -> None:
     simulate(story, servers=5)
 
 
+@pytest.mark.slow
 def test_clocks_seconds_apart_agree(simulate: Simulate) -> None:
     """Servers whose clocks differ by seconds show times within 50 ms of each other three minutes on, and
     stay so for ten minutes although the clocks drift.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import judges
+import pytest
 import trio
 from final_state import FinalState
 from verdict import final_states
@@ -41,6 +42,7 @@ def origins_of(server: str, states: Sequence[FinalState]) -> set[str]:
     return {entry.origin for entry in states[0].entries if entry.origin.startswith(f"{server}.")}
 
 
+@pytest.mark.slow
 def test_a_restored_backup(simulate: Simulate) -> None:
     """A server that gets an older disk back writes under a new origin, fetches what it had forgotten,
     and all replicas become equal: no place in a log is given out twice (A1).
@@ -62,6 +64,7 @@ def test_a_restored_backup(simulate: Simulate) -> None:
     simulate(story)
 
 
+@pytest.mark.slow
 def test_a_deleted_database(simulate: Simulate) -> None:
     """A server that comes back with an empty disk fetches everything, and what it writes before has
     stamps above what it has not fetched yet (A3).
@@ -83,6 +86,7 @@ def test_a_deleted_database(simulate: Simulate) -> None:
     simulate(story)
 
 
+@pytest.mark.slow
 def test_a_full_disk_refuses_and_recovers(simulate: Simulate) -> None:
     """A server whose disk is full says so and keeps serving reads; with room again it takes writes and
     what it missed.
@@ -121,6 +125,7 @@ def test_a_full_disk_asks_no_more_than_others(simulate: Simulate) -> None:
     simulate(story)
 
 
+@pytest.mark.slow
 def test_all_disks_but_one_are_lost(simulate: Simulate) -> None:
     """Two of three servers lose their disks, one after the other: what was on all disks is everywhere."""
 

@@ -1,5 +1,7 @@
 """A storm from its seed to its verdict, for the tests and for replaying one seed by hand."""
 
+from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from random import Random
 
@@ -12,6 +14,8 @@ from library_people import LibraryClient
 from storm import Storm
 from workload import Crowd, History, PlainClient
 from world import World, cluster
+
+from recado.protocol.entry import ident
 
 # After the storm, in virtual seconds.
 LEVEL_SECONDS = 30.0  # a lost page waits for its deadline, and the vectors are compared every 2 s
@@ -33,6 +37,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     acknowledged: int
     entries: int
     faults: list[tuple[float, str]]
+    reached: set[str]  # which of the rare things happened; see `reached`
 
 
 def stormy(seed: int) -> Verdict:
@@ -83,7 +88,31 @@ async def verdict(world: World, history: History, *more: str) -> Verdict:
         acknowledged=len(history.acknowledged),
         entries=len(states[0].entries),
         faults=world.transit.record,
+        reached=set(reached(world, history, states[0])),
     )
+
+
+def reached(world: World, history: History, state: FinalState) -> Iterator[str]:
+    """What a storm should bring about now and then: if none ever does, it is blind there."""
+    events = Counter(line["event"] for _, line in world.journal.lines)
+    codes = Counter(line.get("code") for _, line in world.journal.lines if line["event"] == "refused")
+    origins = {entry.origin for entry in state.entries}
+    idents = Counter(ident(entry) for entry in state.entries)
+    found = {
+        "a retry kept by two servers": max(idents.values()) > 1,
+        "a write tried again": any(op.tries > 1 for op in history.operations),
+        "more origins than servers": len(origins) > len(world.servers),
+        "a disk that forgot": bool(world.losses),
+        "a coordinator replaced": events["coordinator did not answer, starting election"] > 0,
+        "a clock round aborted": events["berkeley round aborted"] > 0,
+        "a clock round finished": events["berkeley round finished"] > 0,
+        "a peer silent and back": events["peer answers again"] > 0,
+        "a full disk": codes["storage_full"] > 0,
+        "a clean stop": events["stopped"] > 0,
+        "entries pulled": events["replicated from"] > 0,
+        "a synchronisation with the coordinator": events["complete synchronisation done"] > 0,
+    }
+    return (what for what, so in found.items() if so)
 
 
 async def clocks_agree(world: World, *, within_seconds: float) -> float:
