@@ -88,6 +88,8 @@ class Derived:
         Agrees with `shape_problem`; short for messages in channels that are known already.
         """
         kind = entry.kind
+        if not is_known_kind(kind):
+            return NOT_SHOWN_KIND
         if entry.author is not None and (
             (kind == Kind.CHANNEL_MESSAGE and entry.target in self.channels)
             or (kind == Kind.USER_MESSAGE and type(entry.target) is bytes)
@@ -97,7 +99,7 @@ class Derived:
                     return None
             except UnicodeDecodeError:
                 pass
-        return entries.shape_problem(entry) if is_known_kind(kind) else NOT_SHOWN_KIND
+        return entries.shape_problem(entry)
 
     def user_of(self, entry: Entry) -> UserRow | None:
         """The user row of the entry's author if this entry changes it."""

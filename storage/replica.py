@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from recado.protocol.entry import GENESIS, Head, hash16
 from recado.protocol.messages import Run
+from storage import rebuild
 from storage.database import (
     WAL_FULL_BYTES,
     Damaged,
@@ -205,6 +206,10 @@ class Replica(ReadsForPeople):
         connection.execute(put, (_NODE, json.dumps(node)))
         connection.execute(put, (_BOOTS, json.dumps(self.boot_count)))
         thin_milestones(connection)
+        if read_meta(connection, rebuild.DERIVED_KEY) is None:
+            rebuild.remember(connection)
+        elif not rebuild.is_up_to_date(connection):
+            rebuild.rebuild(connection)
         connection.execute("commit")
         # New at each start: a file that comes back from a backup gives its numbers out again.
         in_memory = hash16(f"{node} {self.boot_count}".encode())[:8].hex()

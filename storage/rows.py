@@ -8,7 +8,7 @@ import msgspec
 from recado.protocol.entry import encode_header, hash16
 from recado.protocol.messages import Entry, Kind
 
-_SHOWN_KINDS: Final = frozenset(Kind)
+_SHOWN_KINDS: Final[frozenset[int]] = frozenset(map(int, Kind))
 _TEXT_KINDS: Final = (Kind.CHANNEL_MESSAGE, Kind.USER_MESSAGE)
 
 # Columns of `entry` that make its bytes, in the order of `EntryRow`'s fields after the first.
@@ -134,6 +134,11 @@ def stored_body(kind: int, body: bytes) -> str | bytes:
         except UnicodeDecodeError:
             return body
     return body
+
+
+def known_kinds() -> frozenset[int]:
+    """The kinds that this program shows to people."""
+    return _SHOWN_KINDS
 
 
 def is_known_kind(kind: int) -> bool:
