@@ -180,7 +180,10 @@ class Cluster:
 
         with self._heard:
             happened = self._heard.wait_for(found, seconds)
-        assert happened, f"no {kind} {fields} within {seconds:g} s; after: {self.events[after:][-20:]}"
+        if not happened:
+            words = self.log(fields["node"])[-2000:] if "node" in fields else ""
+            last = self.events[after:][-20:]
+            raise AssertionError(f"no {kind} {fields} within {seconds:g} s; after: {last}\n{words}")
         return happened
 
     def wait_for_log(self, name: str, *words: str, seconds: float, after: int = 0) -> str:
@@ -192,11 +195,13 @@ class Cluster:
 
         return until(found, seconds=seconds, what=f"{words} in the log of {name}")
 
-    def kill(self, name: str) -> int:
-        """SIGKILL one node and wait until its end was noticed.  The number of events before."""
-        before = len(self.events)
-        os.kill(self.rows()[name]["pid"], signal.SIGKILL)
-        self.wait_for("died", node=name, seconds=STOP_SECONDS, after=before)
+    def kill(self, *names: str) -> int:
+        """SIGKILL nodes at once and wait until their end was noticed.  The number of events before."""
+        before, rows = len(self.events), self.rows()
+        for name in names:
+            os.kill(rows[name]["pid"], signal.SIGKILL)
+        for name in names:
+            self.wait_for("died", node=name, seconds=STOP_SECONDS, after=before)
         return before
 
     def start(self, name: str) -> None:

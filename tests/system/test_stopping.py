@@ -11,7 +11,15 @@ import pytest
 from loaded import PlainWriter, check_everywhere_once, journaling_bots, until_more_is_acknowledged
 from looking import until_equal
 from plain_client import World
-from running_cluster import QUICK, STOP_SECONDS, Cluster, local_cluster, no_process_left, recado
+from running_cluster import (
+    QUICK,
+    STOP_SECONDS,
+    Cluster,
+    free_base_port,
+    local_cluster,
+    no_process_left,
+    recado,
+)
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 BOT_RATE = 25.0
@@ -48,11 +56,11 @@ def _prepare(world: World, cluster: Cluster) -> None:
 
 def test_what_was_acknowledged_survives_every_way_of_stopping(world: World, tmp_path: Path) -> None:
     """Ctrl-C under load ends all of it within 5 s; SIGKILL of the supervisor leaves no process either;
-    the next `up` goes on with everything that was acknowledged.
+    the next `up`, on the same ports, goes on with everything that was acknowledged.
     """
-    data, load = tmp_path / "dados", Load(tmp_path)
+    data, load, base = tmp_path / "dados", Load(tmp_path), free_base_port()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        with ExitStack() as stack, local_cluster(data, bots=1, env=QUICK) as cluster:
+        with ExitStack() as stack, local_cluster(data, bots=1, base_port=base, env=QUICK) as cluster:
             _prepare(world, cluster)
             load.on(cluster, stack)
             begun = monotonic()
@@ -62,7 +70,7 @@ def test_what_was_acknowledged_survives_every_way_of_stopping(world: World, tmp_
             assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
             stack.close()  # the bots outside, which still look for their servers
             no_process_left(data, seconds=2)
-    with local_cluster(data, env=QUICK) as cluster:
+    with local_cluster(data, base_port=base, env=QUICK) as cluster:
         until_equal(cluster.replicas(), seconds=10)
         check_everywhere_once(cluster.replicas(), load.journals, load.writers)
 
