@@ -107,7 +107,7 @@ SUBSCRIPTION_BUFFER_MAX: Final = 1024  # publications held back until history fi
 SUBSCRIPTION_IDENTS_MAX: Final = 8192  # shown messages remembered so that no copy is shown again
 SUBSCRIPTION_ORIGINS_MAX: Final = 65_536  # components of a cursor
 SUBSCRIPTION_COPIES_MAX: Final = 8  # places remembered of one message that was appended several times
-SUBSCRIPTION_SUSPICIONS_MAX: Final = 64  # origins that a beacon said to be shorter than they were seen
+SUBSCRIPTION_SUSPICIONS_MAX: Final = 4096  # origins that may have died with a disk, asked about at once
 CURSOR_IDENTS_MAX: Final = 512  # of each target's cursor: the last messages read, to recognise copies
 
 # Retries of clients --------------------------------------------------------------------------
@@ -120,7 +120,8 @@ RANK_MAX: Final = 10**6  # a rank
 ADDRESS_BYTES_MAX: Final = 256  # an address as a server states it
 
 # Election ------------------------------------------------------------------------------------
-EPOCH_LIMIT: Final = 2**53 - 2**40  # exact in a double; a member cannot use up the numbers in one step
+EPOCH_LIMIT: Final = 2**53 - 2**40  # exact in a double
+EPOCH_STEP_MAX: Final = 2**32  # epochs grow by ones: nobody uses the numbers up in one step
 
 assert TEXT_BYTES_MAX + 16 * KIB <= REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert TEXT_BYTES_MAX <= BODY_BYTES_MAX <= PAGE_BYTES_MAX

@@ -1,4 +1,4 @@
-"""Gap-free subscriptions: publications are hints, history is the truth (rules E1-E7).
+"""Gap-free subscriptions: publications are hints, history is the truth (rules E1-E9).
 
 One machine follows one channel, or the direct messages of one user.  Its state is `have`: per origin,
 the seq up to which every entry for this target was seen.  A published entry names in `prev` the seq of
@@ -15,97 +15,81 @@ carry (E3).  `have` is a version vector and means the same at every server, so a
                           ^                              │ failed, or still something missing
                           └── page ── fetching <── tick ── waiting
 
-Subscribe first, then fetch (E1): what arrives until the first page is held back.  One request is out
-at a time, and a page counts only if it answers that one.  After a page that leaves something
-missing, or none, the machine waits 0.25, 0.5, ... 5 s and asks for another server.  Heads that five
-pages did not reach are forgotten until a beacon repeats them, so a lying beacon costs one request
+Subscribe first, then fetch (E1): what arrives until the first page is held back.  A machine without a
+cursor begins with the last messages; where an origin's first publication met before that page says
+what came before it, and everything after that place counts as new, however much of it could be held.
+One request is out at a time, and a page counts only if it answers that one.  After a page that leaves
+something missing, or none, the machine waits 0.25, 0.5, ... 5 s and asks for another server.  Heads that
+five pages did not reach are forgotten until a beacon repeats them, so a lying beacon costs one request
 in five seconds (attack A45: a beacon raises suspicion and proves nothing).
 
-A message that was appended twice, because its client tried again at another server, has two places and
-one ident: (author, id, content digest).  The first copy is shown; a later copy with a smaller place
-only moves it, as the servers' views do (E5, A8).
+The first copy of a message is shown; a later copy with a smaller place only moves it, as the servers'
+views do (E5, A8: `recado.protocol.copies`).
 
-`cursor` never decreases.  Lowering it after a server's disk was lost (E8: all members are audited) is
-left to a later addition, which has to give this machine one more input and nothing else.
+`cursor` decreases in one case only (E8): all members were asked, and none has what a lost disk had
+(`recado.protocol.suspicion`).  Then what is gone is told (`Lost`), the request that is out is forgotten,
+since its page was made for the old cursor, and history is asked anew.  First for its last messages: pages
+hold each message at its smallest place only, so a lost one may have a copy that was never met.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-
+from recado.protocol.copies import Copies, ident_digest
 from recado.protocol.effects import Note
 from recado.protocol.errors import Malformed
 from recado.protocol.limits import (
     HISTORY_MESSAGES_DEFAULT,
+    HISTORY_MESSAGES_MAX,
     SUBSCRIPTION_BUFFER_MAX,
-    SUBSCRIPTION_IDENTS_MAX,
     SUBSCRIPTION_ORIGINS_MAX,
 )
-from recado.protocol.publications import Ident, Key, Message, Place, ident_of, place_of, seqs
+from recado.protocol.publications import Key, Message, Place, ident_of, place_of, seqs
+from recado.protocol.subscription_values import Audit, Effect, Fetch, Lost, Moved, Show
+from recado.protocol.suspicion import Suspicions
 from recado.protocol.vector import Vector, ahead, merge
+
+__all__ = ["Audit", "Effect", "Fetch", "Lost", "Moved", "Show", "Subscription"]
 
 PAUSE_SECONDS = 0.25  # after the first page that left something missing; doubles
 PAUSE_SECONDS_MAX = 5.0
 PAGES_PER_SUSPICION = 5
 
 
-class Show(msgspec.Struct, frozen=True):
-    """A message to display.  `late`: its place is before one that is displayed already."""
-
-    message: Message
-    late: bool
-
-
-class Moved(msgspec.Struct, frozen=True):
-    """A message on display belongs further up: a copy of it was appended earlier.
-
-    `was`: the (lamport, origin, seq) that it was shown or last moved with.
-    """
-
-    message: Message
-    was: Key
-
-
-class Fetch(msgspec.Struct, frozen=True):
-    """Ask any server for history; answer with `page` or `failed` of the same `request_no`.
-
-    `since`: a vector, or None for the last `limit` messages.  `elsewhere`: the last server asked did
-    not have everything, another is preferred.
-    """
-
-    since: dict[str, int] | None
-    request_no: int
-    limit: int | None = None
-    elsewhere: bool = False
-
-
-Effect = Show | Moved | Fetch | Note
-
-
 class Subscription:
     """One target's machine.  `now`: monotonic seconds.  Call `tick` at `deadline`, first of all at once.
 
     `cursor`: what an earlier subscription had when it ended; None begins with the last `backlog`
-    messages.  A server without history is answered for by an empty, final page.
+    messages, of which those that `seen`, a vector, covers are left out.  `known`: the digests of idents
+    that were shown before (`copies.ident_digest`).  A server without history is answered for by an
+    empty, final page.
     """
 
     def __init__(
-        self, cursor: Mapping[str, int] | None = None, *, backlog: int = HISTORY_MESSAGES_DEFAULT
+        self,
+        cursor: Mapping[str, int] | None = None,
+        *,
+        backlog: int = HISTORY_MESSAGES_DEFAULT,
+        seen: Mapping[str, int] | None = None,
+        known: Iterable[str] = (),
     ) -> None:
         self._have: Vector = dict(cursor or {})
         self._from_cursor = cursor is not None
         self._backlog = backlog
+        self._seen = dict(seen or {})
         self._opened = False
         self._request: int | None = None
         self._requests = 0
         self._since: Vector = {}  # of the request that is out; publications may raise `have` meanwhile
-        self._held: dict[str, dict[int, Message]] = {}  # origin → seq → what has a gap before it
-        self._held_messages = 0
+        self._before: Vector = {}  # origin → the last seq before its first publication met while opening
+        self._held = Held()
         self._wanted: Vector = {}  # heads that beacons, or publications not held, have named
         self._not_before = 0.0
         self._pages_short = 0  # in a row: none came, or it left something missing
-        self._shown: dict[Ident, Key] = {}
+        self._copies = Copies(known)
+        self._suspicions = Suspicions(resumed=cursor is not None or seen is not None)
+        self._lost: set[str] = set()  # idents to look for among the last messages
+        self._again = False  # history is to be asked although nothing is known to be missing
         self._newest: Key | None = None
 
     @property
@@ -124,12 +108,14 @@ class Subscription:
 
     @property
     def deadline(self) -> float | None:
-        """When `tick` wants to be called next; None while nothing is missing, or a request is out."""
-        return self._not_before if self._request is None and self._missing() else None
+        """When `tick` wants to be called next; None: nothing is missing or doubted, or it is asked for."""
+        fetch = self._not_before if self._request is None and self._missing() else None
+        audit = self._suspicions.deadline
+        return min((at for at in (fetch, audit) if at is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
-        """Fetch, if something is missing, nothing is under way and the pause is over."""
-        return self._fetch_if_due(now)
+        """Fetch, if something is missing, nothing is under way and the pause is over; likewise audit."""
+        return self._fetch_if_due(now) + self._audit_if_due(now)
 
     def published(self, message: Message, *, now: float) -> list[Effect]:
         """A publication of this target.  One without origin and seq is another project's: shown as it is."""
@@ -139,7 +125,11 @@ class Subscription:
             return [Note("publication refused", {"reason": error.reason})]
         if place is None:
             return [Show(message, late=False)]
+        self._suspicions.published(place.origin)
         if not self._opened:
+            if place.origin in self._before or len(self._before) < SUBSCRIPTION_ORIGINS_MAX:
+                before = self._before.get(place.origin, place.prev)
+                self._before[place.origin] = min(before, place.prev)
             self._hold(place, message)
             return []
         missing = self._missing()
@@ -151,13 +141,50 @@ class Subscription:
             self._pages_short, self._not_before = 0, 0.0
         return effects + self._fetch_if_due(now)
 
-    def beacon(self, heads: Mapping[str, int], *, now: float) -> list[Effect]:
-        """The heads of this target as a server has them (`publications.beacon_heads`)."""
+    def beacon(
+        self,
+        heads: Mapping[str, int],
+        *,
+        now: float,
+        server: str = "",
+        boot: str = "",
+        vector: Mapping[str, int] | None = None,
+    ) -> list[Effect]:
+        """A server's beacon: the heads of this target, which start it is, parts of its durable vector.
+
+        The `server` and `boot` of any other reply may be told as well, without heads and vector.
+        """
         if not self._opened:
             return []
         for origin, seq in ahead(heads, self._have).items():
             self._want(origin, seq)
-        return self._fetch_if_due(now)
+        self._suspicions.heard(vector or {}, server=server, boot=boot, have=self._met(), now=now)
+        return self._fetch_if_due(now) + self._audit_if_due(now)
+
+    def audited(self, most: Mapping[str, int] | None, *, now: float) -> list[Effect]:
+        """The most that any member has of the origins asked about; None if not all have answered (E8).
+
+        Each member must have been asked after the `Audit`.
+        """
+        gone = self._suspicions.answered(most, have=self._met(), now=now)
+        if not gone:
+            return []
+        effects: list[Effect] = [Note("entries lost with a server's disk", {"left": dict(gone)})]
+        for origin, left in gone.items():
+            self._held.drop(origin, after=left)
+            self._wanted.pop(origin, None)
+            if left >= self._have.get(origin, 0):
+                continue
+            self._have[origin] = left
+            if not left:
+                del self._have[origin]
+            for id_, was, place, digest in self._copies.forget_above(origin, left):
+                effects.append(Lost(id_, was) if place is None else Moved(id_, was, place))
+                if place is None:
+                    self._lost.add(digest)
+        self._request = None
+        self._again = True
+        return effects + self._fetch()
 
     def page(
         self,
@@ -172,15 +199,22 @@ class Subscription:
         if request_no != self._request:
             return [Note("history page of another request dropped", {"request": request_no})]
         self._request = None
-        effects = self._show_page(entries)
+        if self._lost:
+            return self._show_found(entries) + self._fetch()
         covered = seqs(upto)
+        if not self._opened and not self._from_cursor:
+            effects = self._show_last(entries)
+            covered |= {o: min(n, covered.get(o, 0)) for o, n in self._before.items()}
+            more = False
+        else:
+            effects = self._show_page(entries)
         advanced = bool(ahead(covered, self._since))
         merge(self._have, covered)
-        continues = more and advanced and (self._opened or self._from_cursor)
-        if continues:
+        if more and advanced:
             return effects + self._fetch()
-        self._opened = True
-        effects += self._release(list(self._held))
+        self._opened, self._again = True, False
+        self._before.clear()
+        effects += self._release(self._held.origins)
         self._wanted = ahead(self._wanted, self._have)
         self._pace(now)
         return effects
@@ -194,8 +228,13 @@ class Subscription:
         self._not_before = now + self._pause()
         return [Note("history not available", {"request": request_no, "pause_seconds": self._pause()})]
 
+    def _met(self) -> Mapping[str, int]:
+        """How far each origin was met: what was seen, and what is held behind a gap."""
+        tops = self._held.tops
+        return {**self._have, **tops} if tops else self._have
+
     def _missing(self) -> bool:
-        return not self._opened or bool(self._held) or bool(self._wanted)
+        return not self._opened or self._again or bool(self._held) or bool(self._wanted)
 
     def _pause(self) -> float:
         return float(min(PAUSE_SECONDS_MAX, PAUSE_SECONDS * 2 ** min(self._pages_short - 1, 10)))
@@ -215,13 +254,21 @@ class Subscription:
             return []
         return self._fetch()
 
+    def _audit_if_due(self, now: float) -> list[Effect]:
+        doubted = self._suspicions.audit(have=self._met(), now=now)
+        return [Audit(doubted)] if doubted else []
+
     def _fetch(self) -> list[Effect]:
         self._requests += 1
         self._request = self._requests
         self._since = dict(self._have)
         elsewhere = self._pages_short > 0
+        if self._lost:
+            return [Fetch(None, self._requests, HISTORY_MESSAGES_MAX, elsewhere)]
         if not self._opened and not self._from_cursor:
-            return [Fetch(None, self._requests, self._backlog, elsewhere)]
+            # More than are shown: copies of those are recognised later on.
+            limit = min(max(self._backlog, HISTORY_MESSAGES_DEFAULT), HISTORY_MESSAGES_MAX)
+            return [Fetch(None, self._requests, limit, elsewhere)]
         return [Fetch(dict(self._since), self._requests, None, elsewhere)]
 
     def _take(self, place: Place, message: Message) -> list[Effect]:
@@ -237,11 +284,8 @@ class Subscription:
         return self._show(place, message)
 
     def _hold(self, place: Place, message: Message) -> None:
-        if self._held_messages >= SUBSCRIPTION_BUFFER_MAX:
+        if not self._held.keep(place, message):
             self._want(place.origin, place.seq)
-        elif place.seq not in self._held.setdefault(place.origin, {}):
-            self._held[place.origin][place.seq] = message
-            self._held_messages += 1
 
     def _want(self, origin: str, seq: int) -> None:
         if origin in self._wanted or len(self._wanted) < SUBSCRIPTION_ORIGINS_MAX:
@@ -254,17 +298,53 @@ class Subscription:
 
     def _release(self, origins: Iterable[str]) -> list[Effect]:
         """Take again what was held back, in total order; what still has a gap before it stays."""
-        held = [message for origin in origins for message in self._held.pop(origin, {}).values()]
-        self._held_messages -= len(held)
         effects: list[Effect] = []
-        for message in sorted(held, key=_key_of):
+        for message in sorted(self._held.take(origins), key=_key_of):
             place = place_of(message)
             if place is not None:
                 effects += self._take(place, message)
         return effects
 
+    def _show_last(self, entries: Iterable[Message]) -> list[Effect]:
+        """E1, the first page without a cursor: its last `backlog` messages from before the subscription.
+
+        What was published since follows from what is held, or from the history after it.
+        """
+        effects, placed = self._in_order(entries)
+        before = [
+            (place, message)
+            for place, message in placed
+            if place.seq <= self._before.get(place.origin, place.seq)
+        ]
+        first_shown = max(0, len(before) - self._backlog)
+        for index, (place, message) in enumerate(before):
+            shown = self._show(place, message)
+            if index >= first_shown and place.seq > self._seen.get(place.origin, 0):
+                effects += shown
+        return effects
+
+    def _show_found(self, entries: Iterable[Message]) -> list[Effect]:
+        """E8: of the last messages those that were thought lost and have another copy."""
+        effects: list[Effect] = []
+        for message in entries:
+            ident = ident_of(message)
+            if ident is None or ident_digest(ident) not in self._lost:
+                continue
+            place = place_of(message)
+            if place is not None and place.seq <= self._have.get(place.origin, 0):
+                effects += self._show(place, message)
+        self._lost.clear()
+        return effects
+
     def _show_page(self, entries: Iterable[Message]) -> list[Effect]:
         """E4: all of the page that was not seen, in total order."""
+        effects, placed = self._in_order(entries)
+        for place, message in placed:
+            effects += self._show(place, message)
+        return effects
+
+    def _in_order(self, entries: Iterable[Message]) -> tuple[list[Effect], list[tuple[Place, Message]]]:
+        """What of a page was not seen yet, in total order; what has no place is shown, junk is refused."""
         effects: list[Effect] = []
         placed: list[tuple[Place, Message]] = []
         for message in entries:
@@ -278,26 +358,66 @@ class Subscription:
             elif place.seq > self._have.get(place.origin, 0):
                 placed.append((place, message))
         placed.sort(key=lambda pair: pair[0].key)
-        for place, message in placed:
-            effects += self._show(place, message)
-        return effects
+        return effects, placed
 
     def _show(self, place: Place, message: Message) -> list[Effect]:
         """E5."""
         ident = ident_of(message)
         if ident is not None:
-            was = self._shown.get(ident)
-            if was is not None and was <= place.key:
+            standing = self._copies.add(ident, place.key)
+            if standing.was is not None:
+                return [Moved(ident[1], standing.was, place.key)]
+            if not standing.new:
                 return []
-            self._shown[ident] = place.key
-            if was is not None:
-                return [Moved(message, was)]
-            if len(self._shown) > SUBSCRIPTION_IDENTS_MAX:
-                del self._shown[next(iter(self._shown))]
         late = self._newest is not None and place.key < self._newest
         if not late:
             self._newest = place.key
         return [Show(message, late)]
+
+
+class Held:
+    """Publications with a gap before them, at most `SUBSCRIPTION_BUFFER_MAX` of all origins together."""
+
+    def __init__(self) -> None:
+        self._by_origin: dict[str, dict[int, Message]] = {}
+        self.messages = 0
+
+    def __bool__(self) -> bool:
+        return self.messages > 0
+
+    @property
+    def origins(self) -> list[str]:
+        return list(self._by_origin)
+
+    @property
+    def tops(self) -> Vector:
+        """The largest seq held of each origin."""
+        return {origin: max(held) for origin, held in self._by_origin.items()}
+
+    def drop(self, origin: str, *, after: int) -> None:
+        """Hold nothing of this origin beyond a seq."""
+        held = self._by_origin.pop(origin, {})
+        kept = {seq: message for seq, message in held.items() if seq <= after}
+        self.messages -= len(held) - len(kept)
+        if kept:
+            self._by_origin[origin] = kept
+
+    def keep(self, place: Place, message: Message) -> bool:
+        """False: there is no room."""
+        of_origin = self._by_origin.get(place.origin, {})
+        if place.seq in of_origin:
+            return True
+        if self.messages >= SUBSCRIPTION_BUFFER_MAX:
+            return False
+        self._by_origin.setdefault(place.origin, of_origin)[place.seq] = message
+        self.messages += 1
+        return True
+
+    def take(self, origins: Iterable[str]) -> list[Message]:
+        """All of these origins; they are held no longer."""
+        taken = [message for origin in origins for message in self._by_origin.pop(origin, {}).values()]
+        self.messages -= len(taken)
+        return taken
 
 
 def _key_of(message: Message) -> Key:

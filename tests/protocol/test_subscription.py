@@ -6,9 +6,11 @@ from typing import Any
 import goldens
 import pytest
 
+from recado.protocol.copies import ident_digest
 from recado.protocol.effects import Note
 from recado.protocol.limits import SUBSCRIPTION_BUFFER_MAX, SUBSCRIPTION_IDENTS_MAX
-from recado.protocol.subscription import Effect, Fetch, Moved, Show, Subscription
+from recado.protocol.publications import ident_of
+from recado.protocol.subscription import Audit, Effect, Fetch, Lost, Moved, Show, Subscription
 
 
 def message(
@@ -150,7 +152,7 @@ def test_copy_of_a_retry_is_shown_once_and_moves_up() -> None:
     late_copy = message(1, origin="b", clock=20, id=b"x", message="oi")
     early_copy = message(1, origin="a", clock=10, id=b"x", message="oi")
     assert texts(machine.published(late_copy, now=0.0)) == ["oi"]
-    assert machine.published(early_copy, now=0.0) == [Moved(early_copy, (20, "b", 1))]
+    assert machine.published(early_copy, now=0.0) == [Moved(b"x", (20, "b", 1), (10, "a", 1))]
     assert machine.published(message(1, origin="c", clock=15, id=b"x", message="oi"), now=0.0) == []
     assert machine.cursor == {"a": 1, "b": 1, "c": 1}
 
@@ -237,7 +239,7 @@ def test_held_publications_are_bounded_and_none_is_lost() -> None:
     count = SUBSCRIPTION_BUFFER_MAX + 50
     for seq in range(2, count + 2):
         machine.published(message(seq), now=0.0)
-    assert machine._held_messages == SUBSCRIPTION_BUFFER_MAX
+    assert machine._held.messages == SUBSCRIPTION_BUFFER_MAX
     effects = machine.page([message(1)], upto={"a": 1}, more=False, request_no=2, now=0.0)
     assert len(texts(effects)) == 1 + SUBSCRIPTION_BUFFER_MAX
     assert machine.deadline is not None
@@ -253,7 +255,7 @@ def test_remembered_idents_are_bounded() -> None:
     machine = live()
     for seq in range(1, SUBSCRIPTION_IDENTS_MAX + 100):
         machine.published(message(seq), now=0.0)
-    assert len(machine._shown) == SUBSCRIPTION_IDENTS_MAX
+    assert len(machine._copies) == SUBSCRIPTION_IDENTS_MAX
 
 
 def test_cursor_continues_where_the_last_one_ended() -> None:
@@ -266,6 +268,125 @@ def test_cursor_continues_where_the_last_one_ended() -> None:
     effects = new.page([message(2)], upto={"a": 2}, more=False, request_no=1, now=0.0)
     assert texts(effects) == ["a2"]
     assert Subscription().cursor is None
+
+
+def test_nothing_published_before_the_first_page_is_skipped() -> None:
+    """Far more publications than can be held, before the first page: all of them are shown, once (E1)."""
+    machine = Subscription(backlog=1)
+    machine.tick(0.0)
+    for seq in range(5, 3005):
+        assert machine.published(message(seq), now=0.0) == []
+    last = [message(seq) for seq in range(2905, 3005)]
+    shown = texts(machine.page([*last], upto={"a": 3004}, more=False, request_no=1, now=0.0))
+    while machine.phase != "live":
+        assert machine.deadline is not None
+        (fetch,) = fetches(machine.tick(machine.deadline))
+        assert fetch.since is not None
+        page = [message(seq) for seq in range(fetch.since["a"] + 1, min(3005, fetch.since["a"] + 1001))]
+        effects = machine.page(
+            page, upto={"a": page[-1]["seq"]}, more=False, request_no=fetch.request_no, now=1.0
+        )
+        shown += texts(effects)
+    assert shown == [f"a{seq}" for seq in range(5, 3005)]
+
+
+def test_backlog_is_from_before_the_subscription() -> None:
+    """`backlog` counts what came before; what was published meanwhile comes in any case."""
+    machine = Subscription(backlog=2)
+    machine.tick(0.0)
+    machine.published(message(6), now=0.0)
+    page = [message(seq) for seq in range(1, 7)]
+    effects = machine.page(page, upto={"a": 6}, more=True, request_no=1, now=0.0)
+    assert texts(effects) == ["a4", "a5", "a6"]
+
+
+def test_what_was_seen_is_left_out_of_the_last_messages() -> None:
+    """With `seen` the last messages are those that the vector does not cover."""
+    machine = Subscription(backlog=3, seen={"a": 4})
+    machine.tick(0.0)
+    page = [message(seq) for seq in range(1, 7)]
+    assert texts(machine.page(page, upto={"a": 6}, more=True, request_no=1, now=0.0)) == ["a5", "a6"]
+
+
+def test_known_idents_are_not_shown_again() -> None:
+    """A copy of a message that an earlier subscription showed is recognised by its digest (E5)."""
+    first = message(1, id=b"x", message="oi")
+    ident = ident_of(first)
+    assert ident is not None
+    machine = Subscription({"a": 1}, known=[ident_digest(ident)])
+    machine.tick(0.0)
+    machine.page([], upto={"a": 1}, more=False, request_no=1, now=0.0)
+    assert machine.published(message(1, origin="b", clock=5, id=b"x", message="oi"), now=0.0) == []
+    assert machine.cursor == {"a": 1, "b": 1}
+
+
+def test_a_lagging_server_is_no_lost_disk() -> None:
+    """Less of another server's origin leads to no audit if somebody has it within ten seconds (A45)."""
+    machine = _doubted()
+    assert machine.deadline == 10.0
+    assert machine.tick(9.9) == []
+    machine.beacon({}, now=9.9, server="y", boot="1", vector={"a": 2})
+    assert machine.deadline is None
+
+
+def test_lost_disk_rolls_back() -> None:
+    """What no member has any more is told, its copies may be shown again, history is asked anew (E8)."""
+    machine = _audited()
+    effects = machine.audited({"a": 1}, now=11.0)
+    assert Lost(b"a2", (20, "a", 2)) in effects
+    (last,) = fetches(effects)
+    assert (last.since, last.request_no) == (None, 2)
+    (after,) = fetches(machine.page([message(1)], upto={"a": 1}, more=False, request_no=2, now=11.0))
+    assert after.since == {"a": 1}
+    again = message(1, origin="b", clock=50, id=b"a2", message="a2")
+    effects = machine.page([again], upto={"a": 1, "b": 1}, more=False, request_no=3, now=11.0)
+    assert texts(effects) == ["a2"]
+    assert machine.phase == "live"
+
+
+def test_lost_copy_moves_the_message_to_the_next_one() -> None:
+    """A message whose first copy is lost stands where its second one does."""
+    machine = _seen_one()
+    machine.published(message(1, origin="b", clock=99, id=b"a1", message="a1"), now=0.0)
+    machine.beacon({}, now=0.0, server="", boot="1", vector={"a": 0})
+    effects = machine.audited({"b": 1}, now=0.0)
+    assert Moved(b"a1", (10, "a", 1), (99, "b", 1)) in effects
+    assert not any(isinstance(effect, Lost) for effect in effects)
+
+
+def test_lost_message_with_a_hidden_copy_is_found_again() -> None:
+    """A copy that pages left out, since the lost one stood before it, is shown in its stead."""
+    machine = live({"b": 4})
+    machine.published(message(1), now=0.0)
+    machine.beacon({}, now=0.0, server="", boot="1", vector={"a": 0})
+    effects = machine.audited({}, now=0.0)
+    assert Lost(b"a1", (10, "a", 1)) in effects
+    hidden = message(3, origin="b", clock=12, id=b"a1", message="a1")
+    found = machine.page([hidden], upto={"b": 4}, more=False, request_no=2, now=0.0)
+    assert texts(found) == ["a1"]
+
+
+def test_page_of_before_a_rollback_is_forgotten() -> None:
+    """A page that was asked for with the old cursor covers nothing after the rollback."""
+    machine = _audited()
+    (fetch,) = fetches(machine.published(message(9, origin="b"), now=10.0))
+    machine.audited({"a": 1}, now=11.0)
+    effects = machine.page([message(8)], upto={"a": 9}, more=False, request_no=fetch.request_no, now=11.0)
+    assert texts(effects) == []
+    assert machine.cursor == {"a": 1}
+
+
+def test_unanswered_audits_are_repeated_ever_more_seldom() -> None:
+    """While a member does not answer nothing is rolled back, and the pauses grow to five minutes."""
+    machine, now, pauses = _audited(), 10.0, []
+    for _ in range(8):
+        assert machine.audited(None, now=now) == []
+        assert machine.deadline is not None
+        pauses.append(machine.deadline - now)
+        now = machine.deadline
+        assert machine.tick(now) == [Audit({"a": 2})]
+    assert pauses == [5, 10, 20, 40, 80, 160, 300, 300]
+    assert machine.cursor == {"a": 2}
 
 
 def _opening() -> Subscription:
@@ -298,6 +419,19 @@ def _page(machine: Subscription, *seqs: int, upto: int, more: bool = False) -> l
     return machine.page(entries, upto={"a": upto}, more=more, request_no=request_no, now=1.0)
 
 
+def _doubted() -> Subscription:
+    machine = _seen_one()
+    machine.published(message(2), now=0.0)
+    machine.beacon({}, now=0.0, server="z", boot="1", vector={"a": 1})
+    return machine
+
+
+def _audited() -> Subscription:
+    machine = _doubted()
+    machine.tick(10.0)
+    return machine
+
+
 FOREIGN = {"user": "eva", "message": "oi", "channel": "geral", "timestamp": 1, "clock": 2}
 PHASES: dict[str, Callable[[], Subscription]] = {
     "opening, nothing asked": Subscription,
@@ -306,6 +440,8 @@ PHASES: dict[str, Callable[[], Subscription]] = {
     "live, seen a1": _seen_one,
     "fetching, seen a1, a3 held": _gap,
     "waiting, seen a1, a3 held": _waiting,
+    "live, seen a2, a suspected": _doubted,
+    "live, seen a2, a audited": _audited,
 }
 INPUTS: dict[str, Callable[[Subscription], Iterable[Effect]]] = {
     "published a1 (prev 0)": lambda m: m.published(message(1), now=1.0),
@@ -316,6 +452,12 @@ INPUTS: dict[str, Callable[[Subscription], Iterable[Effect]]] = {
     "published junk seq": lambda m: m.published(message(1) | {"seq": "x"}, now=1.0),
     "beacon a=1": lambda m: m.beacon({"a": 1}, now=1.0),
     "beacon a=4": lambda m: m.beacon({"a": 4}, now=1.0),
+    "beacon of a's server: a=0": lambda m: m.beacon({}, now=1.0, server="", boot="1", vector={"a": 0}),
+    "beacon of another server: a=0": lambda m: m.beacon({}, now=1.0, server="z", boot="1", vector={"a": 0}),
+    "beacon of another server: a=9": lambda m: m.beacon({}, now=1.0, server="z", boot="1", vector={"a": 9}),
+    "all members: at most a=1": lambda m: m.audited({"a": 1}, now=1.0),
+    "all members: none has a": lambda m: m.audited({}, now=1.0),
+    "not all members answered": lambda m: m.audited(None, now=1.0),
     "page a1 a2 upto 2": lambda m: _page(m, 1, 2, upto=2),
     "page a1 upto 1": lambda m: _page(m, 1, upto=1),
     "page a2 upto 2, more": lambda m: _page(m, 2, upto=2, more=True),
@@ -324,12 +466,13 @@ INPUTS: dict[str, Callable[[Subscription], Iterable[Effect]]] = {
     "failed of another request": lambda m: m.failed(77, now=1.0),
     "tick at 0.1 s": lambda m: m.tick(0.1),
     "tick at 1 s": lambda m: m.tick(1.0),
+    "tick at 10 s": lambda m: m.tick(10.0),
 }
 
 
 def _state(m: Subscription) -> str:
     have = " ".join(f"{o}={n}" for o, n in sorted((m.cursor or {}).items())) or "-"
-    return f"{m.phase}, have {have}, held {m._held_messages}, deadline {m.deadline}"
+    return f"{m.phase}, have {have}, held {m._held.messages}, deadline {m.deadline}"
 
 
 def _effect(effect: Effect) -> str:
@@ -339,8 +482,12 @@ def _effect(effect: Effect) -> str:
         case Fetch(since, number, limit, elsewhere):
             what = f"the last {limit}" if since is None else f"since {since}"
             return f"fetch {number}: {what}" + (", elsewhere" if elsewhere else "")
-        case Moved(body, was):
-            return f"move {body['message']} from {was}"
+        case Moved(id_, was, place):
+            return f"move {id_!r} from {was} to {place}"
+        case Lost(id_, was):
+            return f"lost {id_!r} at {was}"
+        case Audit(doubted):
+            return f"audit {doubted}"
     return f"log: {effect.event} {dict(effect.fields)}"
 
 
