@@ -21,6 +21,9 @@ AUTOCHECKPOINT_PAGES: Final = 4000
 # What the WAL grows to by itself under load: 4000 pages of 4 KiB, each with a frame header.
 WAL_FULL_BYTES: Final = AUTOCHECKPOINT_PAGES * (4096 + 24) + 32
 CHECK_ALWAYS_BELOW_BYTES: Final = 64 * MIB  # above, a file that was closed properly is not checked
+SNAPSHOT_OUT: Final = "snapshot-out.db"  # what peers read of this node
+SNAPSHOT_IN: Final = "snapshot-in.db"  # what a peer's is being made into
+CACHE_BYTES: Final = 64 * MIB
 _BUSY_SECONDS = 2.0  # somebody else's `sqlite3` shell may hold the write lock that long
 _CACHED_STATEMENTS = 256
 
@@ -151,11 +154,7 @@ def _make_directory(directory: Path) -> None:
         return
     _make_directory(directory.parent)
     directory.mkdir(exist_ok=True)
-    parent = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)
+    sync_directory(directory.parent)
 
 
 class Opened(NamedTuple):
@@ -165,7 +164,7 @@ class Opened(NamedTuple):
     damaged: Path | None
 
 
-def open_database(path: Path, *, migrate: Migrate | None = None, cache_bytes: int = 64 * MIB) -> Opened:
+def open_database(path: Path, *, migrate: Migrate | None = None, cache_bytes: int = CACHE_BYTES) -> Opened:
     """Open or create `path` for writing.  The caller holds the directory's lock.
 
     `migrate` brings the schema up to date.  The connection is in autocommit mode
@@ -203,6 +202,54 @@ def open_reader(path: Path, *, cache_bytes: int = 16 * MIB) -> sqlite3.Connectio
         connection.execute(f"pragma cache_size=-{cache_bytes // 1024}")
         connection.execute("pragma query_only=1")
     return connection
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Delete snapshots that an end in the middle has left.  The caller holds the directory's lock."""
+    for name in (SNAPSHOT_OUT, SNAPSHOT_IN):
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            (directory / (name + suffix)).unlink(missing_ok=True)
+
+
+def open_side(path: Path) -> sqlite3.Connection:
+    """A file that is made beside the replica and can be made again: no WAL, nothing synced."""
+    with classified(path):
+        connection = _connect(str(path))
+        connection.execute("pragma journal_mode=memory")
+        connection.execute("pragma synchronous=off")
+        connection.execute("pragma temp_store=memory")
+    return connection
+
+
+def put_in_place(path: Path, side: Path, *, present: sqlite3.Connection) -> sqlite3.Connection:
+    """Let the closed file `side` take the place of `path`, which only `present` has open; the new connection.
+
+    Raises `DataLocked`, and leaves everything as it was, if another program has `path` open: its WAL
+    would go on with the new file.
+    """
+    with classified(path):
+        try:
+            present.execute("pragma journal_mode=delete")  # refused unless nobody else has the file open
+            present.execute("begin exclusive")  # nobody opens it from now on
+        except sqlite3.OperationalError:
+            present.execute("pragma journal_mode=wal")
+            raise
+        os.replace(side, path)
+        sync_directory(path.parent)
+        present.close()
+        connection = _connect(str(path))
+        _configure(connection, path, CACHE_BYTES)
+        connection.execute("pragma busy_timeout = 0")
+    return connection
+
+
+def sync_directory(directory: Path) -> None:
+    """Have the directory's names on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connection:

@@ -32,6 +32,8 @@ from storage.database import (
     open_database,
     open_memory,
     open_reader,
+    put_in_place,
+    remove_leftovers,
     suspect,
 )
 from storage.loading import load_derived, read_heads, read_meta, thin_milestones
@@ -106,9 +108,12 @@ class Replica(ReadsForPeople):
         self._deferred: Batch | None = None
         with self._guard():
             self._boot(connection, node)
-            self._derived = load_derived(connection)
-            durable = {origin: head.seq for origin, head in read_heads(connection).items()}
-            self._writer = Writer(connection, guard=self._guard, derived=self._derived, durable=durable)
+            self._load(connection)
+
+    def _load(self, connection: sqlite3.Connection) -> None:
+        self._derived = load_derived(connection)
+        durable = {origin: head.seq for origin, head in read_heads(connection).items()}
+        self._writer = Writer(connection, guard=self._guard, derived=self._derived, durable=durable)
 
     @classmethod
     def open(
@@ -129,6 +134,7 @@ class Replica(ReadsForPeople):
         lock = lock_directory(directory)
         reserve = Reserve(directory, reserve_bytes)
         try:
+            remove_leftovers(directory)
             try:
                 replica = cls._opened(directory / FILE_NAME, node, lock=lock, reserve=reserve)
             except StorageFull:
@@ -238,6 +244,29 @@ class Replica(ReadsForPeople):
         if deferred is not None:
             self._writer.write(deferred)
         self._writer.commit()
+
+    def install(self, side: sqlite3.Connection, side_path: Path | None) -> None:
+        """Go on with the content of `side`, a prepared file (`storage.snapshot`), in place of the present.
+
+        Nothing may be staged.  `side` is closed.  Raises `DataLocked`, and nothing is changed, if another
+        program has the present file open.
+        """
+        if self._writer.staged or self._deferred is not None:
+            raise RuntimeError("a batch is staged")
+        connection = self._writer.connection
+        with self._guard():
+            if self.path is None or side_path is None:
+                connection.deserialize(side.serialize())
+                side.close()
+            else:
+                side.close()
+                self._reader.close()
+                try:
+                    connection = put_in_place(self.path, side_path, present=connection)
+                finally:
+                    self._reader = open_reader(self.path)
+            self._load(connection)
+        self._token = hash16(self._token.encode())[:8].hex()  # cursors told of the numbers in the old file
 
     # The log -----------------------------------------------------------------------------------
 
