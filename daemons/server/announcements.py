@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import trio
 
+from daemons.server.durability import Durability
 from daemons.server.election import Elections, epoch_of
 from daemons.server.node import Node
 from recado.protocol import codec
@@ -29,6 +30,8 @@ from recado.wire.ports import Publication, Publisher, Subscriber
 
 QUIET_SECONDS = 0.2  # a beacon follows this long after the last publication
 HEADS_MAX = 256  # targets told of in a beacon: those that changed last
+HEADS_OF_TARGET_MAX = 4  # and of each the origins that wrote to it last
+_SAID = (Kind.CHANNEL_MESSAGE, Kind.USER_MESSAGE)
 QUEUE_MAX = 4 * WINDOW_ENTRIES_MAX
 
 
@@ -44,18 +47,22 @@ class Announcements:
         self._fresh = trio.Event()
         self._published = trio.Event()
         self._heads: dict[str, dict[str, int]] = {}
+        self._durability = Durability(node)
         node.commits.followers.append(self._committed)
         elections.announce = self.announce_coordinator
         inward.subscribe(COORDINATOR_TOPIC)
 
     def _committed(self, entries: Sequence[Entry]) -> None:
         mine = self._node.entries.mine
-        fresh = [
-            e for e in entries if e.origin == mine and e.kind in (Kind.CHANNEL_MESSAGE, Kind.USER_MESSAGE)
-        ]
+        fresh = [e for e in entries if e.origin == mine and e.kind in _SAID]
         if fresh:
             self._queue.extend(fresh)
             self._fresh.set()
+        if len(fresh) < len(entries):
+            # Of others too: who has died after an answer may not have published what was answered.
+            others = {(e.origin, e.target): e for e in entries if e.origin != mine and e.kind in _SAID}
+            for entry in others.values():
+                self._remember(entry)
 
     async def publish(self) -> None:
         """The task: what is committed goes to the broker, a batch at a time."""
@@ -91,8 +98,12 @@ class Announcements:
 
     def _remember(self, entry: Entry) -> None:
         key = target_key(entry.target or b"")
-        self._heads.pop(key, None)
-        self._heads[key] = {entry.origin: entry.seq}
+        of_target = self._heads.pop(key, {})
+        of_target.pop(entry.origin, None)
+        of_target[entry.origin] = entry.seq
+        if len(of_target) > HEADS_OF_TARGET_MAX:
+            del of_target[next(iter(of_target))]
+        self._heads[key] = of_target
         if len(self._heads) > HEADS_MAX:
             del self._heads[next(iter(self._heads))]
 
@@ -110,12 +121,14 @@ class Announcements:
 
     def _beacon(self) -> dict[str, object]:
         node = self._node
-        mine = node.entries.mine
+        vectors = self._durability.vectors()
         return beacon(
             server=node.name,
             boot=node.boot,
             heads=self._heads,
-            vector={mine: node.entries.durable.get(mine, 0)} if mine else {},
+            vector=vectors["vector"],
+            majority=vectors["majority"],
+            everywhere=vectors["all"],
             timestamp=int(node.time.time()),
             clock=node.clock.tick(),
         )

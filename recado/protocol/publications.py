@@ -85,19 +85,25 @@ def beacon(
     boot: str,
     heads: Mapping[str, Mapping[str, int]],
     vector: Mapping[str, int],
+    majority: Mapping[str, int] | None = None,
+    everywhere: Mapping[str, int] | None = None,
     timestamp: int,
     clock: int,
 ) -> dict[str, Any]:
     """What a server durably has, so that the last message before a silence is missed too (E3).
 
     `heads`: `target_key` → origin → seq of its last entry for that target, of the targets that
-    changed lately.  `vector`: components of the durable vector that changed lately.
+    changed lately.  `vector`: components of the durable vector that changed lately, and always that of
+    the origin this server writes to; `majority` and `everywhere` likewise of what most and all of the
+    configured members have confirmed (3d).
     """
     return {
         "server": server,
         "boot": boot,
         "heads": {key: dict(seqs) for key, seqs in heads.items()},
         "vector": dict(vector),
+        "majority": dict(majority or {}),
+        "all": dict(everywhere or {}),
         "timestamp": timestamp,
         "clock": clock,
     }
