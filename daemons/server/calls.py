@@ -7,7 +7,8 @@ from recado.protocol import codec
 from recado.protocol.disciplined import DisciplinedClock
 from recado.protocol.errors import Refused
 from recado.protocol.lamport import LamportClock
-from recado.protocol.messages import Asked
+from recado.protocol.limits import ID_BYTES_MAX
+from recado.protocol.messages import Asked, Write
 from recado.wire.ports import Listener, Outgoing
 
 
@@ -59,7 +60,11 @@ class Call:
 
     def refuse(self, refused: Refused, more: Mapping[str, Any] | None = None) -> None:
         """Answer `erro`: nothing of the request was kept, unless `more` says otherwise."""
-        self.reply({**error_data(refused.code, refused.text), **(more or {})})
+        data = {**error_data(refused.code, refused.text), **(more or {})}
+        given = self.asked.data.id if isinstance(self.asked.data, Write) else None
+        if isinstance(given, bytes | str) and len(given) <= ID_BYTES_MAX:
+            data["id"] = given  # clients with many requests out look for it
+        self.reply(data)
 
 
 def error_data(code: str, text: str) -> dict[str, Any]:

@@ -19,7 +19,8 @@ Probes answer and compare wall clock + target (`recado.protocol.disciplined`), n
       any ── follow ──> idle, not leading
 
 Rounds are due after every 10 accepted client operations, yet at most every 10 s, and at least once a
-minute.  An aborted round is repeated after 10, 20, 40 s, then every minute.  Alone in its
+minute.  An aborted round is repeated after 10 s, until the spread has grown as far as
+it may; then after 20, 40 s, then every minute.  Alone in its
 cluster a server has nobody to agree with and runs no rounds; of two, both must agree.
 """
 
@@ -33,6 +34,8 @@ from recado.protocol.agreement import Sample, largest_agreeing
 from recado.protocol.effects import Note
 from recado.protocol.limits import TIME_SECONDS_LIMIT
 from recado.protocol.messages import Epoch
+
+SPREAD_DOUBLINGS = 8  # from 50 ms to 10 s
 
 
 class BerkeleyTimings(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,7 +194,8 @@ class Berkeley:
         if self._fresh or self._operations >= t.operations_per_round:
             pause = t.spacing_seconds
         elif self._aborted:
-            pause = min(pause, t.spacing_seconds * 2.0 ** min(self._aborted - 1, 16))
+            late = max(0, self._aborted - SPREAD_DOUBLINGS)
+            pause = min(pause, t.spacing_seconds * 2.0 ** min(late, 16))
         return self._started_at + pause
 
     def _begin(self, now: float) -> list[Effect]:
