@@ -6,7 +6,7 @@ from time import time
 from typing import Any, NamedTuple
 
 from plain_client import MISSING
-from running_cluster import until
+from processes import until
 
 Data = dict[str, Any]
 

@@ -14,7 +14,8 @@ from typing import Any
 import msgpack
 import zmq
 from looking import copies, select
-from running_cluster import Cluster, until
+from processes import until
+from running_cluster import Cluster
 
 STOP_SECONDS = 10.0
 PLAIN_REPLY_MS = 1500

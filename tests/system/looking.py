@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from running_cluster import recado
+from processes import recado
 
 
 def sqlite3_shell(replica: Path, query: str) -> list[str]:

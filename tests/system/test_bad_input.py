@@ -12,7 +12,8 @@ import zmq
 from hostile import JUNK, MIB, WRONG, decoded, frame_head, handshake, is_closed, pack, raw_attacks
 from looking import until_equal
 from plain_client import PlainClient, World, check_stamps, plain_world
-from running_cluster import QUICK, Cluster, local_cluster, until
+from processes import until
+from running_cluster import QUICK, Cluster, local_cluster
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 

@@ -8,7 +8,8 @@ import msgpack
 import pytest
 import zmq
 from plain_client import World
-from running_cluster import Cluster, until
+from processes import until
+from running_cluster import Cluster
 
 # The fixtures have a room of their own; pytest puts only the rooms of collected tests on the path.
 sys.path.append(str(Path(__file__).parents[1] / "contract"))

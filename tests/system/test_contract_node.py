@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from contract_services import Step, check, check_kept, client_steps, peer_steps, reference_steps
-from running_cluster import Cluster, until
+from processes import until
+from running_cluster import Cluster
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.needs("node-zeromq")]
 SCRIPT = Path(__file__).parent / "node" / "client.js"

@@ -17,7 +17,8 @@ from contract_services import (
     reference_steps,
 )
 from plain_client import MISSING, PlainClient, World
-from running_cluster import Cluster, local_cluster, until
+from processes import until
+from running_cluster import Cluster, local_cluster
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 by_variant = pytest.mark.parametrize("stamps", VARIANTS, ids=lambda stamps: stamps.name)

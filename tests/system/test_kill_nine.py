@@ -9,7 +9,8 @@ import pytest
 from loaded import PlainWriter, check_everywhere_once, journaling_bots, until_more_is_acknowledged
 from looking import until_equal
 from plain_client import World
-from running_cluster import QUICK, Cluster, local_cluster, until
+from processes import until
+from running_cluster import QUICK, Cluster, local_cluster
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from looking import select, sqlite3_shell
 from plain_client import World
-from running_cluster import QUICK, Cluster, local_cluster, until
+from processes import until
+from running_cluster import QUICK, Cluster, local_cluster
 from skewed_clocks import skewed
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.needs("cc", "sqlite3")]

@@ -11,15 +11,8 @@ import pytest
 from loaded import PlainWriter, check_everywhere_once, journaling_bots, until_more_is_acknowledged
 from looking import until_equal
 from plain_client import World
-from running_cluster import (
-    QUICK,
-    STOP_SECONDS,
-    Cluster,
-    free_base_port,
-    local_cluster,
-    no_process_left,
-    recado,
-)
+from processes import STOP_SECONDS, free_base_port, no_process_left, recado
+from running_cluster import QUICK, Cluster, local_cluster
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 BOT_RATE = 25.0

@@ -15,18 +15,8 @@ from time import monotonic
 import pytest
 from looking import select
 from plain_client import World
-from running_cluster import (
-    EX_CANTCREAT,
-    QUICK,
-    STOP_SECONDS,
-    CouldNotStart,
-    free_base_port,
-    local_cluster,
-    no_process_left,
-    processes_of,
-    recado,
-    until,
-)
+from processes import STOP_SECONDS, free_base_port, no_process_left, processes_of, recado, until
+from running_cluster import EX_CANTCREAT, QUICK, CouldNotStart, local_cluster
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 EX_UNAVAILABLE = 69
