@@ -18,13 +18,15 @@ from daemons.server.node import Surroundings
 from daemons.shared.logging import ListSink, get_logger
 from recado.config import Config
 from recado.protocol import codec
-from recado.settings import Cluster, Member, Node, Server, Timings
+from recado.settings import BrokerAddresses, Cluster, Disk, Member, Node, Server, Timings
 from recado.wire.memory import MemoryNetwork, Transit
 from recado.wire.ports import Asker
 from storage.replica import Replica
 
 BIRTH = 1_750_000_000.0  # wall time, in seconds since 1970, at time zero of the event loop
+BROKER = BrokerAddresses(xsub="tcp://broker:5560", xpub="tcp://broker:5558")  # if a test forwards there
 DEFAULT_TIMINGS = Timings()
+DEFAULT_DISK = Disk()
 FAULT = "fault while serving"  # the log line of an error that no handler foresaw
 
 
@@ -35,15 +37,18 @@ def members(count: int) -> tuple[Member, ...]:
     )
 
 
-def configured(name: str, *, of: int, server: dict[str, Any], timings: Timings) -> Config:
-    """The configuration of one of `of` members, without reference and broker."""
+def configured(
+    name: str, *, of: int, server: dict[str, Any], timings: Timings, disk: Disk = DEFAULT_DISK
+) -> Config:
+    """The configuration of one of `of` members, without reference."""
     all_of_them = members(of)
     address = next(member.address for member in all_of_them if member.name == name)
     return Config(
         node=Node(name=name),
-        cluster=Cluster(members=all_of_them, reference="", brokers=()),
+        cluster=Cluster(members=all_of_them, reference="", brokers=(BROKER,)),
         server=msgspec.structs.replace(Server(listen=address), **server),
         timings=timings,
+        disk=disk,
     )
 
 
@@ -96,6 +101,17 @@ class Running:
         assert data["clock"] > fields.get("clock", 0)
         return data
 
+    async def later(self, nursery: trio.Nursery, service: str, **fields: Any) -> list[dict[str, Any]]:
+        """Ask in the background; the list gets the reply's data when it comes."""
+        replies: list[dict[str, Any]] = []
+
+        async def ask() -> None:
+            replies.append(await self.ask(service, **fields))
+
+        nursery.start_soon(ask)
+        await trio.sleep(0.1)
+        return replies
+
     async def say(
         self, text: str, *, channel: str = "geral", user: str = "ana", **more: Any
     ) -> dict[str, Any]:
@@ -131,6 +147,7 @@ class Bench:
         server: dict[str, Any],
         timings: Timings,
         transit: Transit | None,
+        disk: Disk,
     ) -> None:
         self.network = MemoryNetwork(transit)
         self.running: dict[str, Running] = {}
@@ -139,12 +156,13 @@ class Bench:
         self._of = of
         self._server = server
         self._timings = timings
+        self._disk = disk
 
     async def start(
         self, name: str, *, store: Replica | None = None, committer: Committer = commit_inline
     ) -> Running:
         """Start a member, with an empty store if none is given; returns when it serves."""
-        config = configured(name, of=self._of, server=self._server, timings=self._timings)
+        config = configured(name, of=self._of, server=self._server, timings=self._timings, disk=self._disk)
         asker = await self.ends.enter_async_context(self.network.host("client").asker(config.server.listen))
         store = store or Replica.in_memory(name)
         one = Running(name, store=store, sink=ListSink(), asker=asker)
@@ -189,10 +207,11 @@ async def bench(
     server: dict[str, Any] | None = None,
     timings: Timings = DEFAULT_TIMINGS,
     transit: Transit | None = None,
+    disk: Disk = DEFAULT_DISK,
 ) -> AsyncIterator[Bench]:
     """A cluster of `of` members with those named serving; at the end everything is cancelled."""
     async with AsyncExitStack() as ends, trio.open_nursery() as nursery:
-        made = Bench(nursery, ends, of=of, server=server or {}, timings=timings, transit=transit)
+        made = Bench(nursery, ends, of=of, server=server or {}, timings=timings, transit=transit, disk=disk)
         for name in running:
             await made.start(name)
         yield made

@@ -163,7 +163,8 @@ async def test_an_exchange_finds_what_no_push_told(autojump_clock: trio.abc.Cloc
 async def test_a_third_member_s_confirmation_is_relayed(autojump_clock: trio.abc.Clock) -> None:
     """With one link cut a write at `all` is still answered OK: the member between tells of the third."""
     links = Links()
-    async with bench(ONE, TWO, THREE, of=3, transit=links) as cluster:
+    timings = Timings(ack_wait_seconds=10)  # confirmations are relayed by two exchanges of vectors
+    async with bench(ONE, TWO, THREE, of=3, timings=timings, transit=links) as cluster:
         one = cluster.running[ONE]
         await one.furnish()
         await trio.sleep(5)

@@ -1,6 +1,5 @@
 """Waiting and stopping: absences, slow disks, full tables, and the drain."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,49 +8,11 @@ import trio
 from recado.protocol import codec
 from recado.settings import Timings
 from recado.wire.ports import Asker
-from storage.replica import Batch, Replica, StorageFull
-from tests.daemons.server.server_bench import Running, bench, enveloped, lone, together, until
+from storage.replica import Replica
+from tests.daemons.server.disks import Brake, Disk
+from tests.daemons.server.server_bench import bench, enveloped, lone, together, until
 
 SAY = {"user": "ana", "channel": "geral", "message": "oi"}
-
-
-class Brake:
-    """A committer that holds its commits while it is on."""
-
-    def __init__(self) -> None:
-        self.released = trio.Event()
-        self.released.set()
-
-    def hold(self) -> None:
-        self.released = trio.Event()
-
-    async def __call__(self, commit: Callable[[], None]) -> None:
-        await self.released.wait()
-        commit()
-        await trio.lowlevel.checkpoint()
-
-
-class Disk(Replica):
-    """A replica whose disk can be full."""
-
-    full = False
-
-    def stage(self, batch: Batch) -> None:
-        if self.full:
-            raise StorageFull("no room")
-        super().stage(batch)
-
-
-async def start_later(nursery: trio.Nursery, server: Running, service: str, **fields: Any) -> list[Any]:
-    """Ask in the background; the list gets the reply when it comes."""
-    replies: list[Any] = []
-
-    async def ask() -> None:
-        replies.append(await server.ask(service, **fields))
-
-    nursery.start_soon(ask)
-    await trio.sleep(0.1)
-    return replies
 
 
 async def test_what_is_missing_here_is_looked_for_there(autojump_clock: trio.abc.Clock) -> None:
@@ -80,7 +41,7 @@ async def test_an_absence_delays_nobody_else(autojump_clock: trio.abc.Clock) -> 
     """While one waits for the peers, others are served; too many who wait are refused at once."""
     async with bench("server-1", of=3) as cluster, trio.open_nursery() as nursery:
         server = cluster.running["server-1"]
-        waiting = [await start_later(nursery, server, "publish", **SAY)]
+        waiting = [await server.later(nursery, "publish", **SAY)]
         start = trio.current_time()
         assert (await server.ask("login", user="ana"))["status"] == "sucesso"
         refused = await together([server.ask("publish", **SAY) for _ in range(300)])
@@ -96,8 +57,8 @@ async def test_a_slow_disk_delays_no_read(autojump_clock: trio.abc.Clock) -> Non
         server = await cluster.start("server-1", committer=brake)
         await server.furnish()
         brake.hold()
-        said = await start_later(nursery, server, "publish", **SAY)
-        taken = await start_later(nursery, server, "login", user="caio")
+        said = await server.later(nursery, "publish", **SAY)
+        taken = await server.later(nursery, "login", user="caio")
         assert (await server.ask("users"))["users"] == ["ana", "bia"]
         assert await server.texts() == []
         assert (await server.ask("status"))["backlog"] == 2
@@ -162,7 +123,7 @@ async def test_busy_says_when_to_come_back(
         server = cluster.running["server-1"]
         await server.furnish()
         for _ in range(3):
-            await start_later(nursery, server, "publish", **SAY, level="quorum")
+            await server.later(nursery, "publish", **SAY, level="quorum")
         refused = await server.ask("publish", **SAY, level="all")
         assert (refused["code"], refused["retry_after"]) == ("busy", 1)
         assert (await server.ask("publish", **SAY))["status"] == "OK"
@@ -176,10 +137,10 @@ async def test_stopping_answers_everybody(autojump_clock: trio.abc.Clock) -> Non
     async with bench(of=3) as cluster, trio.open_nursery() as nursery:
         server = await cluster.start("server-1", committer=brake)
         await server.furnish()
-        waiting = await start_later(nursery, server, "publish", **SAY, level="quorum")
-        absent = await start_later(nursery, server, "publish", **{**SAY, "channel": "nada"})
+        waiting = await server.later(nursery, "publish", **SAY, level="quorum")
+        absent = await server.later(nursery, "publish", **{**SAY, "channel": "nada"})
         brake.hold()
-        kept = await start_later(nursery, server, "publish", **SAY)
+        kept = await server.later(nursery, "publish", **SAY)
         server.stopping.set()
         await trio.sleep(0.05)
         assert absent[0]["code"] == "channel_missing"
