@@ -22,6 +22,7 @@ from recado.protocol.entry import (
     seal,
 )
 from recado.protocol.errors import InvalidEntry
+from recado.protocol.limits import LAMPORT_LIMIT
 from recado.protocol.messages import Entry, Run
 from recado.protocol.vector import Vector, heads_digest
 
@@ -65,13 +66,19 @@ class ReplicationLog:
         body: bytes,
         extra: bytes | None = None,
     ) -> Entry:
-        """R1, R3: the next entry of this process's own origin, minted at the first append."""
+        """R1, R3: the next entry of this process's own origin, minted at the first append.
+
+        Raises `InvalidEntry` for a stamp that peers would refuse: then nothing was appended.
+        """
         if self.mine is None or self.mine in self.stopped:
             self.mine = self._mint_origin()
             self._last_of_target.clear()
         origin = self.mine
+        head = self.heads.get(origin, EMPTY)
+        if not head.lamport < lamport < LAMPORT_LIMIT:
+            raise InvalidEntry(f"stamp {lamport} after {head.lamport}")
         entry = seal(
-            self.heads.get(origin, EMPTY),
+            head,
             origin=origin,
             lamport=lamport,
             wall_ms=wall_ms,

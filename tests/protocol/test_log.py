@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recado.protocol.entry import EMPTY, run_of
+from recado.protocol.errors import InvalidEntry
+from recado.protocol.limits import LAMPORT_LIMIT
 from recado.protocol.log import ReplicationLog
 from recado.protocol.messages import Entry, Kind, Run
 
@@ -147,3 +150,14 @@ def test_any_order_of_runs_ends_in_the_same_heads(random: Random, count: int) ->
         last = random.randrange(first, count) + 1
         b.offer(run(made[first:last], made[first - 1] if first else None))
     assert b.heads == a.heads
+
+
+@pytest.mark.parametrize("stamp", [0, 4, 5, LAMPORT_LIMIT])
+def test_a_stamp_that_peers_would_refuse_is_not_appended(stamp: int) -> None:
+    """One that does not rise, or is out of range, leaves the log as it was."""
+    a = log()
+    append(a, lamport=5)
+    before = dict(a.heads)
+    with pytest.raises(InvalidEntry):
+        append(a, lamport=stamp)
+    assert a.heads == before
