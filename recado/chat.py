@@ -10,11 +10,14 @@ from recado import values
 from recado.connection import Connection
 from recado.failures import NameRefused, NameTaken, NoAnswer, RefusedByServer, refused_here
 from recado.keepsake import Keepsakes
+from recado.outbox import OutboxFile, Unsent
 from recado.protocol import names
 from recado.protocol.errors import Refused
 from recado.protocol.limits import HISTORY_MESSAGES_DEFAULT
 from recado.protocol.messages import Level
-from recado.subscriptions import Cursor, Subscription, Watching
+from recado.resuming import Cursor
+from recado.sending import Outbox
+from recado.subscriptions import OnChange, Subscription, Watching
 from recado.values import Key, Page, Receipt, Status, SyncPage
 
 QUORUM_MEMBERS = 3  # from this many members on, writes ask for a majority if not told otherwise
@@ -38,6 +41,7 @@ class Chat:
         self._level = level
         self._asked_members = False
         self._login_id: bytes | None = None
+        self._outbox: Outbox | None = None
 
     @property
     def user(self) -> str:
@@ -112,20 +116,20 @@ class Chat:
         level: str | None = None,
         id: bytes | None = None,
         deadline_seconds: float | None = None,
+        outbox: bool = False,
     ) -> Receipt:
         """Say something on a channel.  Raises `ChannelMissing`, `TextRefused`, `Indeterminate`.
+
+        With `outbox` it is first written down in `data`; then `Queued` in the place of `Indeterminate`
+        and `NoAnswer` says that it stays there, to be sent again: see `outbox`.
 
         try:
             receipt = await chat.publish("geral", "oi", level="quorum")
         except Indeterminate as unsure:
             receipt = await chat.publish("geral", "oi", level="quorum", id=unsure.id)
         """
-        fields = {
-            "user": self.user,
-            "channel": checked(names.channel_name, channel),
-            "message": checked(names.text, text),
-        }
-        return await self._write("publish", fields, id=id, level=level, deadline_seconds=deadline_seconds)
+        unsent = self._unsent(text, channel=checked(names.channel_name, channel), id=id, level=level)
+        return await (self.outbox.post(unsent) if outbox else self._say(unsent, deadline_seconds))
 
     async def message(
         self,
@@ -135,28 +139,50 @@ class Chat:
         level: str | None = None,
         id: bytes | None = None,
         deadline_seconds: float | None = None,
+        outbox: bool = False,
     ) -> Receipt:
-        """Say something to one user.  Raises `UserMissing`, `TextRefused`, `Indeterminate`.
+        """Say something to one user.  Raises `UserMissing`, `TextRefused`, `Indeterminate`, `Queued`.
 
         await chat.message("bob", "psst")
         """
-        fields = {
-            "src": self.user,
-            "dst": checked(names.user_name, dst),
-            "message": checked(names.text, text),
-        }
-        return await self._write("message", fields, id=id, level=level, deadline_seconds=deadline_seconds)
+        unsent = self._unsent(text, dst=checked(names.user_name, dst), id=id, level=level)
+        return await (self.outbox.post(unsent) if outbox else self._say(unsent, deadline_seconds))
+
+    @property
+    def outbox(self) -> Outbox:
+        """Messages written down in `data` that no server has confirmed.  Raises `ValueError` without `data`.
+
+        try:
+            await chat.publish("geral", "oi", outbox=True)
+        except Queued:
+            print(len(chat.outbox.unsent), "waiting")
+        """
+        if self._outbox is None:
+            directory = self._keepsakes.directory
+            if directory is None:
+                raise ValueError("the outbox needs the directory `data`")
+            file = OutboxFile(directory, self.user, now_seconds=self._connection.now_seconds)
+            self._outbox = Outbox(file, self._say)
+        return self._outbox
+
+    def level_of(self, receipt: Receipt) -> str:
+        """The level that a write has reached by now: beacons tell of further copies while one is subscribed.
+
+        if chat.level_of(receipt) == "all":
+            print("kept everywhere")
+        """
+        return str(self._connection.copies.level(receipt))
 
     # Reads -------------------------------------------------------------------------------------
 
     async def users(self, *, deadline_seconds: float | None = None) -> list[str]:
         """All registered users."""
-        answer = await self._connection.read("users", {}, deadline_seconds=deadline_seconds)
-        return list(values.texts(answer.data.get("users")))
+        data = await self._names("users", deadline_seconds)
+        return list(values.texts(data.get("users")))
 
     async def channels(self, *, deadline_seconds: float | None = None) -> list[str]:
         """All channels."""
-        data = (await self._connection.read("channels", {}, deadline_seconds=deadline_seconds)).data
+        data = await self._names("channels", deadline_seconds)
         return list(values.texts(data.get("channels", data.get("users"))))
 
     async def history(
@@ -217,11 +243,17 @@ class Chat:
         direct: bool = False,
         backlog: int = 0,
         since: Cursor | None = None,
+        resume: str | None = None,
+        most: int | None = None,
+        on_change: OnChange | None = None,
     ) -> AbstractAsyncContextManager[Subscription]:
         """Messages of channels, and with `direct` this user's own, as an async iterator.
 
         `backlog`: how many earlier messages of each to begin with.  `since`: the `cursor` of an earlier
-        subscription, to go on exactly there; it wins over `backlog`.  What was missed while a server or
+        subscription, to go on exactly there; it wins over `backlog`.  `resume`: a name under which that
+        cursor is kept in `data`, by itself; the first time it begins with `backlog`.  `most`: of what was
+        missed only so many of the last messages of each.  `on_change` is called when a message that was
+        shown belongs elsewhere or was lost with a server's disk.  What was missed while a server or
         broker was away comes from the history: nothing is lost and nothing comes twice.
 
             async with chat.subscribe("geral", direct=True, backlog=20) as incoming:
@@ -231,9 +263,56 @@ class Chat:
         targets = tuple(dict.fromkeys(checked(names.channel_name, name) for name in channels))
         if direct:
             self.user  # noqa: B018 (raises without one)
-        return self._watching.subscribe(targets, direct=direct, backlog=backlog, since=since)
+        if resume is not None and not self._keepsakes.directory:
+            raise ValueError("resume needs the directory `data`")
+        return self._watching.subscribe(
+            targets,
+            direct=direct,
+            backlog=backlog,
+            since=since,
+            resume=resume,
+            most=most,
+            on_change=on_change,
+        )
+
+    @property
+    def behind(self) -> bool:
+        """Whether the latest read may lack what was shown or written here before.
+
+        It does if no server that answers has that yet.  Everything is there again once one does.
+        """
+        return bool(self._connection.lacking)
 
     # Within ------------------------------------------------------------------------------------
+
+    def _unsent(
+        self,
+        text: str,
+        *,
+        channel: str | None = None,
+        dst: str | None = None,
+        id: bytes | None,
+        level: str | None,
+    ) -> Unsent:
+        self.user  # noqa: B018 (raises without one)
+        return Unsent(
+            id=self._mint() if id is None else _checked_id(id),
+            channel=channel,
+            dst=dst,
+            text=checked(names.text, text),
+            level=None if level is None else str(Level(level)),
+            written=self._connection.now_seconds(),
+        )
+
+    async def _say(self, message: Unsent, deadline_seconds: float | None = None) -> Receipt:
+        if message.channel is not None:
+            service, fields = "publish", {"user": self.user, "channel": message.channel}
+        else:
+            service, fields = "message", {"src": self.user, "dst": message.dst or ""}
+        fields["message"] = message.text
+        return await self._write(
+            service, fields, id=message.id, level=message.level, deadline_seconds=deadline_seconds
+        )
 
     async def _write(
         self,
@@ -257,8 +336,13 @@ class Chat:
             members=self._connection.members,
         )
         if receipt.key is not None:
-            self._connection.wrote(receipt.key.origin, receipt.key.seq)
+            self._connection.session.saw(receipt.key.origin, receipt.key.seq)
         return receipt
+
+    async def _names(self, service: str, deadline_seconds: float | None) -> Mapping[str, Any]:
+        answer = await self._connection.read(service, {}, deadline_seconds=deadline_seconds)
+        self._connection.session.saw_vector(values.vector(answer.data.get("vector")))
+        return answer.data
 
     async def _usual_level(self) -> Level:
         """Quorum if there are enough members for one to be lost.  Asks once if nobody has said so yet."""

@@ -36,21 +36,26 @@ from recado.failures import (
     NameRefused,
     NameTaken,
     NoAnswer,
+    Queued,
     RefusedByServer,
     TextRefused,
     UserMissing,
 )
 from recado.keepsake import Keepsakes
+from recado.outbox import Unsent
 from recado.protocol import names
 from recado.protocol.messages import Level
+from recado.resuming import Cursor
+from recado.sending import Outbox, Sent
 from recado.servers import Servers
-from recado.subscriptions import Cursor, Subscription, Watching
-from recado.values import Key, Message, Page, Receipt, Status, SyncPage
+from recado.subscriptions import Subscription, Watching
+from recado.values import Change, Key, Message, Page, Receipt, Status, SyncPage
 from recado.wire.ports import Network
 
 __all__ = [
     "BadReply",
     "Busy",
+    "Change",
     "ChannelExists",
     "ChannelMissing",
     "Chat",
@@ -63,14 +68,18 @@ __all__ = [
     "NameRefused",
     "NameTaken",
     "NoAnswer",
+    "Outbox",
     "Page",
     "Patience",
+    "Queued",
     "Receipt",
     "RefusedByServer",
+    "Sent",
     "Status",
     "Subscription",
     "SyncPage",
     "TextRefused",
+    "Unsent",
     "UserMissing",
     "connect",
 ]
@@ -116,7 +125,8 @@ async def connect(
         source = random or SystemRandom()
         pool = Servers(network, background, given=servers, reference=reference, random=source)
         connection = Connection(pool, patience=patience, random=source, wall_clock=time.time)
-        watching = Watching(connection, network, brokers=tuple(dict.fromkeys(brokers)), user=name)
         keepsakes = Keepsakes(None if data is None else Path(data))
+        unique = tuple(dict.fromkeys(brokers))
+        watching = Watching(connection, network, brokers=unique, user=name, keepsakes=keepsakes)
         stack.callback(connection.close)
         yield Chat(name, connection, watching, keepsakes, None if level is None else Level(level))

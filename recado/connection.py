@@ -7,25 +7,32 @@ Lamport stamp (increment before each send, `max` + 1 on receive).
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 import anyio
 
+from recado.copies import KnownCopies
 from recado.course import Answer, Course, Patience
 from recado.failures import Busy, Closed, refusal
 from recado.protocol import codec
 from recado.protocol.errors import Malformed, ProtocolError
 from recado.protocol.lamport import LamportClock
-from recado.protocol.limits import SESSION_ORIGINS_MAX
+from recado.protocol.limits import KNOWN_SERVERS_MAX
 from recado.protocol.messages import Reply
 from recado.protocol.retry import Outcome, Retry, Send
+from recado.protocol.round_trips import RoundTrips
+from recado.protocol.vector import Vector
 from recado.servers import Servers
+from recado.session import Audit, Session
 from recado.values import clock_of, members_told, whole
 from recado.wire.ports import WireError
 
 # Refusals that speak of the server and not of the request: another may carry it out.
 _ELSEWHERE = frozenset({"draining", "storage_full", "behind"})
+
+INSIST_SECONDS = 5.0  # between two reads that look everywhere for what nobody covered
 
 
 class Connection:
@@ -43,7 +50,11 @@ class Connection:
         self.patience = patience
         self.clock = LamportClock()
         self.members: int | None = None  # as the servers say
-        self._session: dict[str, int] = {}  # what reads must cover: the own confirmed writes
+        self.session = Session()
+        self.copies = KnownCopies()
+        self._insist_at = 0.0  # when reads insist again on what nobody covered
+        self.lacking: Vector = {}  # what the latest read could not cover, though it was seen before
+        self._trips = RoundTrips(seconds_min=patience.quick_seconds, seconds_max=patience.attempt_seconds)
         self._open = True
         self._under_way: set[anyio.CancelScope] = set()
         self._random = random
@@ -73,8 +84,12 @@ class Connection:
         """
         course = self._course(service, data, deadline_seconds=deadline_seconds)
         course.elsewhere = elsewhere
-        course.session = dict(self._session)
-        return await self._ask(course)
+        course.session = self.session.vector
+        if anyio.current_time() < self._insist_at:
+            course.lacking = {o: n for o, n in self.lacking.items() if course.session.pop(o, 0) >= n}
+        answer = await self._ask(course)
+        self.lacking = answer.lacking
+        return answer
 
     async def write(
         self, service: str, data: Mapping[str, Any], *, deadline_seconds: float | None = None
@@ -84,15 +99,31 @@ class Connection:
         course.write = True
         return await self._ask(course)
 
-    def wrote(self, origin: str, seq: int) -> None:
-        """A write was confirmed: from now on servers that do not have it are passed over for reads.
+    async def audit(self, asked: Mapping[str, int]) -> Vector | None:
+        """The most that any member durably has of these origins; None if not all members answered (E8).
 
-        Read your writes (Terry et al., "Session guarantees", 1994), as long as any server that has
-        them answers; after one round through the servers in vain reads take what there is.
+        All are asked at once, and each of them now: an answer to an earlier question proves nothing.
         """
-        self._session[origin] = max(seq, self._session.pop(origin, 0))
-        if len(self._session) > SESSION_ORIGINS_MAX:
-            del self._session[next(iter(self._session))]
+        audit, done = Audit(), set[str]()
+        while not audit.complete:
+            waiting = [a for a in (*self.servers.addresses, *audit.addresses) if a not in done]
+            waiting = waiting[: KNOWN_SERVERS_MAX - len(done)]
+            if not waiting:
+                return None
+            done.update(waiting)
+            async with anyio.create_task_group() as questions:
+                for address in waiting:
+                    questions.start_soon(self._question, address, asked, audit)
+        return audit.most
+
+    async def _question(self, address: str, asked: Mapping[str, int], audit: Audit) -> None:
+        data = {"have": dict(asked), "timestamp": self.now_seconds(), "clock": self.clock.tick()}
+        with anyio.move_on_after(self.patience.quick_seconds), suppress(WireError, Malformed):
+            asker = await self.servers.asker(address)
+            reply = codec.decode_reply(await asker.ask(codec.encode("audit", data)))
+            self.clock.receive(clock_of(reply.data))
+            if not reply.failed:
+                audit.answer(reply.data)
 
     def _course(self, service: str, data: Mapping[str, Any], *, deadline_seconds: float | None) -> Course:
         span = self.patience.deadline_seconds if deadline_seconds is None else deadline_seconds
@@ -149,6 +180,7 @@ class Connection:
             random=self._random.random,
             timings=self.patience.timings(course.left()),
             first=int(course.elsewhere),
+            patience=lambda server: self._trips.timeout(course.kind_at(server)),
         )
         while retry.deadline is not None:
             await anyio.sleep_until(retry.deadline)
@@ -157,7 +189,7 @@ class Connection:
                     await self._attempt(course, retry, effect)
             course.possibly_kept |= retry.possibly_kept
             if retry.outcome is None and retry.attempt and retry.attempt % len(addresses) == 0:
-                course.session.clear()
+                await self._give_in(course)
                 if self.servers.discoverable:
                     await self._discover(course)
                     if set(self.servers.addresses) != set(addresses):
@@ -166,14 +198,24 @@ class Connection:
             self.servers.prefer(retry.server)
         return retry.outcome
 
+    async def _give_in(self, course: Course) -> None:
+        """Every server was asked.  What nobody covers may have died with a disk; the rest is away."""
+        if not course.behind:
+            return
+        most = await self.audit(course.session) if course.left() > self.patience.quick_seconds else None
+        released = self.session.release(course.session, most or {}) if most is not None else {}
+        course.lacking |= {o: n for o, n in course.session.items() if o not in released}
+        self._insist_at = anyio.current_time() + INSIST_SECONDS
+        course.session.clear()
+
     async def _attempt(self, course: Course, retry: Retry, send: Send) -> None:
         """Send once, and tell the machine what came of it."""
-        reply = None
+        reply, began = None, anyio.current_time()
         with anyio.move_on_after(send.deadline_seconds):
             try:
                 asker = await self.servers.asker(send.server)
                 data = {**course.data, "clock": self.clock.tick()}
-                if course.session:
+                if not course.write:
                     data["session"] = course.session
                 reply = codec.decode_reply(await asker.ask(codec.encode(course.service, data)))
             except WireError as error:
@@ -187,8 +229,11 @@ class Connection:
                 return
         if reply is None:
             course.note(send.server, "no answer")
+            self._trips.silent(course.kind_at(send.server))
             retry.no_answer(send.attempt, now=anyio.current_time())
         else:
+            if not reply.failed:
+                self._trips.answered(course.kind_at(send.server), anyio.current_time() - began)
             self._judge(course, retry, send, reply)
 
     def _judge(self, course: Course, retry: Retry, send: Send, reply: Reply) -> None:
@@ -197,7 +242,7 @@ class Connection:
         self.members = members_told(data) or self.members
         course.acks = max(course.acks, whole(data.get("acks")) or 0)
         if not reply.failed:
-            course.answer = Answer(data, send.server)
+            course.answer = Answer(data, send.server, course.lacking)
             retry.answered(send.attempt)
             return
         error = refusal(data, server=send.server)
@@ -206,6 +251,7 @@ class Connection:
             retry.no_answer(send.attempt, now=now)
             return
         course.refused = error
+        course.behind |= error.code == "behind"
         if error.code in _ELSEWHERE:
             retry.elsewhere(send.attempt, now=now)
         elif isinstance(error, Busy):

@@ -7,6 +7,7 @@ import anyio
 
 from recado.failures import BadReply, Busy, ChatError, Indeterminate, NoAnswer, RefusedByServer
 from recado.protocol.retry import Outcome, RetryTimings
+from recado.protocol.vector import Vector
 
 TRIED_MAX = 16  # attempts that an error tells of
 
@@ -15,13 +16,15 @@ TRIED_MAX = 16  # attempts that an error tells of
 class Patience:
     """How long a request waits, in seconds.
 
-    `attempt_seconds` for one server, `deadline_seconds` in all; before each further attempt a random
+    `attempt_seconds` for one server, but no less than `quick_seconds` and little more than it usually
+    takes for one that has answered before; `deadline_seconds` in all.  Before each further attempt a random
     pause up to `pause_seconds`, doubled each time up to `pause_seconds_max`.  A subscription that
     heard nothing from its brokers, not even a beacon, for `silence_seconds` looks into the
     history; without brokers it does so every `poll_seconds`.
     """
 
     attempt_seconds: float = 3.0
+    quick_seconds: float = 1.25
     deadline_seconds: float = 15.0
     pause_seconds: float = 0.1
     pause_seconds_max: float = 2.0
@@ -40,18 +43,23 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The data of a reply that succeeded, and the address that gave it."""
+    """The data of a reply that succeeded, and the address that gave it.
+
+    `lacking`: what was seen before and this does not cover, as no server that has it answered.
+    """
 
     data: dict[str, Any]
     address: str
+    lacking: Vector = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
 class Course:
     """What has become of one request so far.  `deadline` in the event loop's time.
 
-    `session`: what the answer must cover (see `Connection.wrote`).  `elsewhere`: begin with the second
-    server.  `refused` is the latest refusal, `acks` the most copies that anybody told of.
+    `session`: what the answer must cover; once nobody does, `lacking`.  `behind`: a server has said so.
+    `elsewhere`: begin with the second server.  `refused` is the latest refusal, `acks` the most copies that
+    anybody told of.
     """
 
     service: str
@@ -60,13 +68,19 @@ class Course:
     deadline: float
     write: bool = False
     elsewhere: bool = False
-    session: dict[str, int] = field(default_factory=dict)
+    session: Vector = field(default_factory=dict)
+    lacking: Vector = field(default_factory=dict)
+    behind: bool = False
     tried: list[tuple[str, str]] = field(default_factory=list)
     unreadable: bool = False
     possibly_kept: bool = False
     acks: int = 0
     refused: RefusedByServer | None = None
     answer: Answer | None = None
+
+    def kind_at(self, address: str) -> str:
+        """Requests that usually take equally long: reads, and writes that wait for as many copies."""
+        return f"{address} {self.data.get('level', 'local') if self.write else 'read'}"
 
     def note(self, address: str, what: str) -> None:
         """Remember what came of an attempt; of many, the last."""

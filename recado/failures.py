@@ -4,6 +4,7 @@ ChatError
 ├── NoAnswer            nobody answered a read in time: ask again, nothing has changed
 │   └── BadReply        somebody answered, but nothing that can be read
 ├── Indeterminate       a write is not confirmed: send it again with the same id
+├── Queued              a message is in the outbox and not confirmed: it is sent again, with its id
 ├── Closed              the connection is closed
 └── RefusedByServer     answered, and not carried out: nothing was kept
     ├── NameTaken  ChannelExists  ChannelMissing  UserMissing     another name, or create it
@@ -68,6 +69,15 @@ class Indeterminate(ChatError):
         self.tried = tried
         self.acks = acks
         self.of = of
+
+
+class Queued(ChatError):
+    """A message stays in the outbox, as nobody has confirmed it: `why`.  It is sent again with its `id`."""
+
+    def __init__(self, id: bytes, *, why: ChatError) -> None:
+        super().__init__(f"kept in the outbox: {why}")
+        self.id = id
+        self.why = why
 
 
 class RefusedByServer(ChatError):

@@ -8,7 +8,7 @@ come once it has taken that item, so that the cursor speaks of what was read and
 import logging
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,16 +19,17 @@ from recado import values
 from recado.connection import Connection
 from recado.failures import NoAnswer, RefusedByServer
 from recado.protocol import names
+from recado.protocol.copies import ident_digest
 from recado.protocol.limits import (
+    CURSOR_IDENTS_MAX,
     HISTORY_MESSAGES_DEFAULT,
     HISTORY_MESSAGES_MAX,
-    SUBSCRIPTION_BUFFER_MAX,
     SUBSCRIPTION_BUFFER_MESSAGES,
 )
-from recado.protocol.publications import beacon_heads, target_key, topic
-from recado.protocol.subscription import Effect, Fetch, Show, Subscription
+from recado.protocol.publications import beacon_heads, ident_of, seqs, target_key, topic
+from recado.protocol.subscription import Audit, Effect, Fetch, Lost, Moved, Show, Subscription
 from recado.protocol.vector import Vector
-from recado.values import Message, Unreadable
+from recado.values import Change, Key, Message, Unreadable
 
 _log = logging.getLogger("recado")
 
@@ -60,14 +61,23 @@ class Target(NamedTuple):
         return body.get("dst") == self.user and "channel" not in body
 
 
+class Resumed(NamedTuple):
+    """Where an earlier subscription to a target ended, and the idents it showed last (digest → stamp)."""
+
+    cursor: Mapping[str, int]
+    idents: Mapping[str, int]
+
+
 @dataclass(slots=True)
 class Item:
-    """What the reader takes: a message, or none; and how far `follower` is read with it."""
+    """What the reader takes: a message, a change of one, or neither; and how far it is read with it."""
 
     follower: "Follower"
-    message: Message | None
+    message: Message | None = None
+    change: Change | None = None
     read: Vector | None = None  # the whole vector
     place: tuple[str, int] | None = None  # or one component of it
+    ident: str | None = None  # the digest by which a copy of the message is recognised
 
 
 class Queue:
@@ -121,29 +131,35 @@ class Follower:
         connection: Connection,
         queue: Queue,
         *,
-        since: Mapping[str, int] | None,
+        resumed: Resumed | None,
         backlog: int,
+        most: int | None,
         quiet_seconds: float,
         polling: bool,
+        audit: Callable[["Follower", Audit], None],
     ) -> None:
         self.target = target
         self.tried = anyio.Event()  # the first page has come, or could not be had
-        self.cursor: Vector | None = None if since is None else dict(since)
+        self.cursor: Vector | None = None if resumed is None else dict(resumed.cursor)
+        self.idents: dict[str, int] = {} if resumed is None else dict(resumed.idents)
         self.following = True
         self._scope = anyio.CancelScope()
         self._connection = connection
         self._queue = queue
-        self._backlog = backlog
+        self._audit = audit
         self._quiet_seconds = quiet_seconds
         self._polling = polling
-        first_page = min(max(backlog, HISTORY_MESSAGES_DEFAULT), HISTORY_MESSAGES_MAX)
-        self._machine = Subscription(since, backlog=first_page)
+        if resumed is None or most is not None:
+            seen = None if resumed is None else resumed.cursor
+            count = backlog if seen is None or most is None else most
+            self._machine = Subscription(backlog=count, seen=seen, known=self.idents)
+        else:
+            self._machine = Subscription(resumed.cursor, known=self.idents)
         self._laid: Vector | None = None  # the vector that the last item laid into the queue carries
         self._fetch: Fetch | None = None
         self._wake = anyio.Event()
         self._look_at = math.inf
         self._without_history = False
-        self._early: dict[tuple[object, object], Mapping[str, Any]] = {}  # published before the first page
 
     def stop(self) -> None:
         """End `run`; items of this follower that wait are to be dropped."""
@@ -160,12 +176,22 @@ class Follower:
         if not self.target.concerns(body):
             return
         self._connection.clock.receive(values.clock_of(body))
-        if self._machine.phase == "opening" and len(self._early) < SUBSCRIPTION_BUFFER_MAX:
-            self._early[body.get("origin"), body.get("seq")] = body
         self._carry_out(self._machine.published(body, now=anyio.current_time()))
 
     def beacon(self, body: Mapping[str, Any]) -> None:
-        self._carry_out(self._machine.beacon(beacon_heads(body, self.target.key), now=anyio.current_time()))
+        server, boot = body.get("server"), body.get("boot")
+        effects = self._machine.beacon(
+            beacon_heads(body, self.target.key),
+            now=anyio.current_time(),
+            server=server if isinstance(server, str) else "",
+            boot=boot if isinstance(boot, str) else "",
+            vector=seqs(body.get("vector")),
+        )
+        self._carry_out(effects)
+
+    def audited(self, most: Mapping[str, int] | None) -> None:
+        """What all members together have of the origins asked about; None: not all have answered."""
+        self._carry_out(self._machine.audited(most, now=anyio.current_time()))
 
     # The task ------------------------------------------------------------------------------------
 
@@ -198,17 +224,19 @@ class Follower:
             messages, upto, more = await self._history(fields, elsewhere=fetch.elsewhere)
         except (NoAnswer, Unreadable) as error:
             _log.debug("history of %s: %s", self.target.key, error)
-            self._fetch = None
+            self._answered(fetch)
             effects = self._machine.failed(fetch.request_no, now=anyio.current_time())
         else:
-            self._fetch = None
-            if fetch.since is None:
-                messages = self._recent(messages)
+            self._answered(fetch)
             effects = self._machine.page(
                 messages, upto=upto, more=more, request_no=fetch.request_no, now=anyio.current_time()
             )
         self._carry_out(effects, opening=fetch.since is None)
         self.tried.set()
+
+    def _answered(self, fetch: Fetch) -> None:
+        if self._fetch is fetch:  # an audit may have put another in its place
+            self._fetch = None
 
     async def _history(
         self, fields: Mapping[str, Any], *, elsewhere: bool
@@ -226,14 +254,10 @@ class Follower:
             raise Unreadable("no list of messages")
         messages: list[Mapping[str, Any]] = [m for m in found if isinstance(m, dict)]
         messages = [m for m in messages if self.target.concerns(m)]
-        return messages, values.vector(answer.data.get("upto")), answer.data.get("more") is True
-
-    def _recent(self, messages: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Of the first page the backlog, and all that was published since the subscription began."""
-        early, self._early = self._early, {}
-        before = [m for m in messages if (m.get("origin"), m.get("seq")) not in early]
-        placed = [m for m in early.values() if m.get("origin") is not None]  # the others were shown
-        return before[max(0, len(before) - self._backlog) :] + placed
+        upto = values.vector(answer.data.get("upto"))
+        if self._polling:  # what beacons would tell
+            self.beacon({**answer.data, "vector": upto})
+        return messages, upto, answer.data.get("more") is True
 
     async def _look(self) -> None:
         """Nothing was heard for long: treat the history as if it were just being published."""
@@ -262,10 +286,16 @@ class Follower:
                 self._fetch = effect
             elif isinstance(effect, Show):
                 shown += self._show(effect, placed=not opening)
+            elif isinstance(effect, Audit):
+                self._audit(self, effect)
+            elif isinstance(effect, Moved):
+                items.append(Item(self, change=Change(effect.id, Key(*effect.was), Key(*effect.now))))
+            elif isinstance(effect, Lost):
+                items.append(Item(self, change=Change(effect.id, Key(*effect.was), None)))
         cursor = self._machine.cursor
         if cursor is not None and cursor != self._laid:
             if not shown:
-                items.append(Item(self, None))
+                items.append(Item(self))
             self._laid = items[-1].read = cursor
         self._wake.set()
         self._wake = anyio.Event()
@@ -278,11 +308,17 @@ class Follower:
             _log.debug("unreadable message in %s: %s", self.target.key, error)
             return False
         place = None if message.key is None or not placed else (message.key.origin, message.key.seq)
-        self._queue.items.append(Item(self, message, place=place))
+        ident = ident_of(effect.message)
+        digest = None if ident is None else ident_digest(ident)
+        self._queue.items.append(Item(self, message, place=place, ident=digest))
         return True
 
     def read(self, item: Item) -> None:
         """The reader took an item."""
+        if item.ident is not None and item.message is not None:
+            self.idents[item.ident] = item.message.clock
+            if len(self.idents) > CURSOR_IDENTS_MAX:
+                del self.idents[next(iter(self.idents))]
         if item.read is not None:
             self.cursor = dict(item.read)
         elif item.place is not None and self.cursor is not None:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-KEEPSAKE_BYTES_MAX = 256 * 1024
+KEEPSAKE_BYTES_MAX = 64 * 1024 * 1024  # a cursor of many channels after years
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -45,6 +45,11 @@ class Keepsakes:
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
+
+    @property
+    def directory(self) -> Path | None:
+        """Where things last; None: nothing does."""
+        return self._directory
 
     def recall(self, what: str, name: str) -> dict[str, Any] | None:
         """What was kept under `what` (a short word) for `name` (any text)."""

@@ -5,6 +5,7 @@ One SUB end for all targets of a subscription, one `Follower` for each.  While t
 missing and fetched when there is room again.  So a slow reader costs bounded memory and loses nothing.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -12,18 +13,22 @@ from typing import Any, Self
 import anyio
 
 from recado import values
+from recado.auditor import Auditor
 from recado.background import Background
 from recado.connection import Connection
 from recado.failures import BadReply, Closed, NoAnswer, RefusedByServer, refused_here
 from recado.follower import Follower, Queue, Target
+from recado.keepsake import Keepsakes
 from recado.protocol import codec, names
 from recado.protocol.errors import Malformed, Refused
 from recado.protocol.limits import SUBSCRIPTIONS_PER_CLIENT_MAX
 from recado.protocol.publications import BEACON_TOPIC
-from recado.values import Key, Message, Page, Unreadable
+from recado.resuming import Cursor, Saved, cursor_of, resumed
+from recado.values import Change, Key, Message, Page, Unreadable
 from recado.wire.ports import Network, Subscriber, WireError
 
-Cursor = Mapping[str, Mapping[str, int]]  # JSON-ready: ``#channel`` or ``@user id`` → origin → seq
+_log = logging.getLogger("recado")
+OnChange = Callable[[Change], None]
 
 
 class Subscription:
@@ -41,16 +46,26 @@ class Subscription:
         *,
         quiet_seconds: float,
         polling: bool,
+        on_change: OnChange | None,
+        saved: Saved | None,
+        most: int | None,
     ) -> None:
         self._connection = connection
         self._subscriber = subscriber
         self._background = background
         self._quiet_seconds = quiet_seconds
         self._polling = polling
+        self._on_change = on_change
+        self._saved = saved
+        self._most = most
+        self._auditor = Auditor(connection)
         self._queue = Queue()
         self._followers: dict[Target, Follower] = {}
         subscriber.subscribe(BEACON_TOPIC)
         background.start(self._until_closed, self._receive)
+        background.start(self._until_closed, self._auditor.run)
+        if saved is not None:
+            background.start(self._save_often, saved)
 
     def __aiter__(self) -> Self:
         return self
@@ -61,17 +76,19 @@ class Subscription:
             if item is None:
                 raise StopAsyncIteration
             item.follower.read(item)
+            if item.change is not None and item.follower.following and self._on_change is not None:
+                self._on_change(item.change)
             if item.message is not None and item.follower.following:
+                self._connection.session.saw_messages((item.message,))
                 return item.message
 
     @property
     def cursor(self) -> Cursor:
         """How far was read: keep it (it is JSON-ready) and give it as `since` to go on exactly there."""
-        return {
-            target.key: dict(follower.cursor)
-            for target, follower in self._followers.items()
-            if follower.cursor is not None
-        }
+        found: dict[str, Mapping[str, int]] = {}
+        for follower in self._followers.values():
+            found |= cursor_of(follower)
+        return found
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -114,16 +131,38 @@ class Subscription:
                     await self._followers[target].tried.wait()
 
     def _follower(self, target: Target, *, backlog: int, since: Cursor | None) -> Follower:
-        resumed = (since or {}).get(target.key)
+        if since is None and self._saved is not None:
+            since = self._saved.cursor
         return Follower(
             target,
             self._connection,
             self._queue,
-            since=None if resumed is None else values.vector(dict(resumed)),
+            resumed=resumed(target, since),
             backlog=max(0, backlog),
+            most=self._most,
             quiet_seconds=self._quiet_seconds,
             polling=self._polling,
+            audit=self._auditor.ask,
         )
+
+    def save(self) -> None:
+        """Write how far was read, if the subscription has a file (`resume`).  Raises `OSError`.
+
+        This happens by itself every second and at the end.
+        """
+        if self._saved is not None:
+            self._saved.save(self.cursor)
+
+    async def _save_often(self, saved: Saved) -> None:
+        while True:
+            await anyio.sleep(saved.pause_seconds)
+            self._try_to_save()
+
+    def _try_to_save(self) -> None:
+        try:
+            self.save()
+        except OSError as error:  # reading goes on; after a crash a little more is shown again
+            _log.warning("cursor not saved: %s", error)
 
     async def _receive(self) -> None:
         while True:
@@ -137,6 +176,8 @@ class Subscription:
                     body = codec.decode_publication(frame)
                 except Malformed:
                     continue  # anybody can publish in open mode
+                if topic == BEACON_TOPIC:
+                    self._connection.copies.heard(body)
                 for follower in followers:
                     if topic == BEACON_TOPIC:
                         follower.beacon(body)
@@ -154,12 +195,19 @@ class Watching:
     """History pages and subscriptions of one connection."""
 
     def __init__(
-        self, connection: Connection, network: Network, *, brokers: tuple[str, ...], user: str | None
+        self,
+        connection: Connection,
+        network: Network,
+        *,
+        brokers: tuple[str, ...],
+        user: str | None,
+        keepsakes: Keepsakes,
     ) -> None:
         self._connection = connection
         self._network = network
         self._brokers = brokers
         self._user = user
+        self._keepsakes = keepsakes
 
     async def page(
         self,
@@ -177,14 +225,24 @@ class Watching:
             fields["since"] = dict(since)
         answer = await self._connection.read("history", fields)
         try:
-            return values.page(answer.data, server=answer.address)
+            page = values.page(answer.data, server=answer.address, behind=bool(answer.lacking))
+            self._connection.session.saw_messages(page.messages)
+            return page
         except Unreadable as error:
             tried = ((answer.address, f"unreadable reply: {error}"),)
             raise BadReply("history", seconds=0.0, tried=tried) from None
 
     @asynccontextmanager
     async def subscribe(
-        self, channels: tuple[str, ...], *, direct: bool, backlog: int, since: Cursor | None
+        self,
+        channels: tuple[str, ...],
+        *,
+        direct: bool,
+        backlog: int,
+        since: Cursor | None,
+        resume: str | None,
+        most: int | None,
+        on_change: OnChange | None,
     ) -> AsyncIterator[Subscription]:
         """A subscription to all of these, each begun when the block is entered."""
         patience = self._connection.patience
@@ -201,9 +259,15 @@ class Watching:
                 background,
                 quiet_seconds=quiet_seconds,
                 polling=polling,
+                on_change=on_change,
+                saved=None if resume is None else Saved(self._keepsakes, resume),
+                most=most,
             )
             await subscription.follow(targets, backlog=backlog, since=since)
-            yield subscription
+            try:
+                yield subscription
+            finally:
+                subscription._try_to_save()
 
     async def _brokers_told(self) -> tuple[str, ...]:
         """The brokers that a server names; none if no server does."""

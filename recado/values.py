@@ -73,18 +73,36 @@ class Message:
         return Key(self.clock, self.origin, self.seq)
 
 
+class Change(NamedTuple):
+    """What became of a message that was shown before, by its `id`.
+
+    It stood at `was` and belongs at `now`, since it was sent to two servers; or nowhere any more (None):
+    it was lost with a server's disk.
+    """
+
+    id: bytes | str
+    was: Key
+    now: Key | None
+
+    @property
+    def lost(self) -> bool:
+        return self.now is None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """Messages in their order, as one server had them.  Iterable.
 
     `more`: there are others beyond `limit`; `earlier` asks for those before (`history(before=…)`),
-    `upto` for those after (`since=…`).
+    `upto` for those after (`since=…`).  `behind`: it may lack what was shown or written here before, as no
+    server that has it answered; ask again later.
     """
 
     messages: tuple[Message, ...]
     more: bool
     upto: Mapping[str, int]
     server: str
+    behind: bool = False
 
     def __iter__(self) -> Iterator[Message]:
         return iter(self.messages)
@@ -183,7 +201,7 @@ def receipt(
     )
 
 
-def page(data: Mapping[str, Any], *, server: str) -> Page:
+def page(data: Mapping[str, Any], *, server: str, behind: bool = False) -> Page:
     """A page from the data of a history reply.  Raises `Unreadable`."""
     found = data.get("messages")
     if not isinstance(found, list):
@@ -193,6 +211,7 @@ def page(data: Mapping[str, Any], *, server: str) -> Page:
         more=data.get("more") is True,
         upto=vector(data.get("upto")),
         server=optional(data, "server", str) or server,
+        behind=behind,
     )
 
 

@@ -1,5 +1,6 @@
 """Reads of clients: users, channels, history, audit, status.  All from what is durable here."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from daemons.server.calls import Call
@@ -13,10 +14,12 @@ from recado.protocol.limits import (
     HISTORY_MESSAGES_MAX,
     HISTORY_PAGE_BYTES_MAX,
 )
-from recado.protocol.messages import Audit, History, Kind, Read, Request
-from recado.protocol.vector import ahead, covers
+from recado.protocol.messages import Audit, Entry, History, Kind, Read, Request
+from recado.protocol.vector import Vector, ahead, covers
 from recado.settings import Member
 from storage.replica import MessageRow
+
+NAMES_ORIGINS_MAX = 16  # told with lists of names; all servers have long had what older ones hold
 
 
 class Behind(Missing):
@@ -29,15 +32,30 @@ class Reads:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._lists: tuple[int, list[str], list[str]] = (-1, [], [])
+        self._latest_names: Vector = {}  # origin → its last login or channel, of those that came last
+        node.commits.appliers.append(self._committed)
 
     def users(self, call: Call, asked: Read) -> None:
         self._check_session(asked)
-        call.reply({"users": self._names()[0]})
+        call.reply({"users": self._names()[0], **self._named_by(asked)})
 
     def channels(self, call: Call, asked: Read) -> None:
         self._check_session(asked)
         channels = self._names()[1]
-        call.reply({"channels": channels, "users": channels})  # the course text names the second key
+        # The course text names the second key.
+        call.reply({"channels": channels, "users": channels, **self._named_by(asked)})
+
+    def _committed(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if entry.kind <= Kind.CHANNEL:
+                self._latest_names.pop(entry.origin, None)
+                self._latest_names[entry.origin] = entry.seq
+                if len(self._latest_names) > NAMES_ORIGINS_MAX:
+                    del self._latest_names[next(iter(self._latest_names))]
+
+    def _named_by(self, asked: Read) -> dict[str, Any]:
+        """For clients with a session: the entries that no later list may lack."""
+        return {} if asked.session is None else {"vector": dict(self._latest_names)}
 
     def _names(self) -> tuple[list[str], list[str]]:
         version = self._node.directory.version
@@ -76,7 +94,9 @@ class Reads:
     def audit(self, call: Call, asked: Audit) -> None:
         """E8: what is durable here of the origins named."""
         have = {origin: self._node.entries.durable.get(origin, 0) for origin in asked.have}
-        call.reply({"status": "OK", "have": have, "server": self._node.name, "boot": self._node.boot})
+        node = self._node
+        told = {"have": have, "server": node.name, "boot": node.boot, "of": node.acks.of}
+        call.reply({"status": "OK", **told, "addresses": [member.address for member in node.members]})
 
     def status(self, call: Call, _asked: Request) -> None:
         call.reply({"status": "OK", **self._describe()})
@@ -94,6 +114,7 @@ class Reads:
             "rank": node.rank,
             "coordinator": node.coordinator or "",
             "epoch": node.epoch_number,
+            **node.election(),
             "of": node.acks.of,
             "members": [member.name for member in node.members],
             "brokers": [broker.xpub for broker in node.config.cluster.brokers],
@@ -103,6 +124,7 @@ class Reads:
             "offset_ms": round(node.time.offset * 1000, 3),
             "waiting": node.acks.waiting,
             "backlog": node.commits.backlog,
+            "bootstrap": node.bootstrap,
             "damaged": node.damage(),
             "disk": "full" if node.commits.full else "slow" if node.commits.slow else "ok",
         }

@@ -14,6 +14,7 @@ from recado.protocol.errors import Malformed
 from recado.protocol.limits import (
     ARRAY_ITEMS_MAX,
     CLIENT_MAP_ITEMS_MAX,
+    CURSOR_FRAME_BYTES_MAX,
     LAMPORT_LIMIT,
     NESTING_MAX,
     PEER_FRAME_BYTES_MAX,
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 # Services whose frames may be as large as a page between servers.
 PEER_SERVICES = frozenset({"replicate", "sync"})
+# Services of clients whose frames may hold a cursor.
+CURSOR_SERVICES = frozenset({"history", "audit"})
 # Fields of clients that are version vectors: a component for each start of each server, for years.
 _VECTOR_FIELDS = frozenset({"session", "since", "have"})
 
@@ -119,8 +122,9 @@ def decode_request(frame: bytes) -> Asked:
 
 def _check_client(frame: bytes, data: dict[str, Any], service: str) -> None:
     """The bounds of requests that anybody may send, narrower than those between servers."""
-    if len(frame) > REQUEST_FRAME_BYTES_MAX:
-        raise Malformed(f"request larger than {REQUEST_FRAME_BYTES_MAX} bytes", service=service)
+    most = CURSOR_FRAME_BYTES_MAX if service in CURSOR_SERVICES else REQUEST_FRAME_BYTES_MAX
+    if len(frame) > most:
+        raise Malformed(f"request larger than {most} bytes", service=service)
     crowded = len(data) > CLIENT_MAP_ITEMS_MAX
     for field, value in data.items():
         if type(value) is dict and len(value) > CLIENT_MAP_ITEMS_MAX and field not in _VECTOR_FIELDS:

@@ -23,6 +23,7 @@ CLIENT_ADVANCE_PER_SECOND: Final = 2**8  # and how fast that allowance comes bac
 
 # Frames --------------------------------------------------------------------------------------
 REQUEST_FRAME_BYTES_MAX: Final = 256 * KIB  # what clients may send
+CURSOR_FRAME_BYTES_MAX: Final = 1 * MIB  # of `history` and `audit`: a cursor of 30,000 starts of servers
 PEER_FRAME_BYTES_MAX: Final = 4 * MIB  # what servers may send each other; ZMQ_MAXMSGSIZE
 NESTING_MAX: Final = 8  # maps and lists within each other
 CLIENT_MAP_ITEMS_MAX: Final = 1024  # of a client's map, unless it is a version vector
@@ -92,8 +93,13 @@ BROKER_OUTSTANDING_BYTES_MAX: Final = 64 * MIB  # likewise
 
 # Client library ------------------------------------------------------------------------------
 KNOWN_SERVERS_MAX: Final = 64  # addresses that a client keeps
-SESSION_ORIGINS_MAX: Final = 64  # origins of own writes that a client's reads insist on
+ROUND_TRIPS_MAX: Final = 256  # servers and kinds of requests whose usual time of answer is known
+SESSION_ORIGINS_MAX: Final = 64  # origins of own writes, and of what was read, that reads insist on
+DURABLE_ORIGINS_MAX: Final = 256  # origins of which a client remembers how many copies beacons told
 SUBSCRIPTION_BUFFER_MESSAGES: Final = 1000  # shown by the machine and not yet taken by the reader
+OUTBOX_MESSAGES_MAX: Final = 1000  # of one user that no server has confirmed; beyond it: refused
+OUTBOX_AGE_SECONDS_MAX: Final = 7 * 86_400  # then a message is given up, and that is said (A11)
+OUTBOX_LINES_SPARE: Final = 256  # lines done with before an outbox file is rewritten
 
 # Clocks --------------------------------------------------------------------------------------
 ADJUSTMENT_SECONDS_MAX: Final = 86_400.0  # one clock adjustment, either way
@@ -123,7 +129,7 @@ ADDRESS_BYTES_MAX: Final = 256  # an address as a server states it
 EPOCH_LIMIT: Final = 2**53 - 2**40  # exact in a double
 EPOCH_STEP_MAX: Final = 2**32  # epochs grow by ones: nobody uses the numbers up in one step
 
-assert TEXT_BYTES_MAX + 16 * KIB <= REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
+assert TEXT_BYTES_MAX + 16 * KIB <= REQUEST_FRAME_BYTES_MAX <= CURSOR_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert TEXT_BYTES_MAX <= BODY_BYTES_MAX <= PAGE_BYTES_MAX
 assert PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert HISTORY_PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX

@@ -8,7 +8,7 @@ A request is sent to one server at a time, always with the same id, so that serv
     busy          the same server again, after the pause it asked for
     elsewhere     the next server: this one is draining, or behind what the client has seen
     unreachable   the next server: the request never left
-    no answer     the next server, after `attempt_seconds`
+    no answer     the next server, after `attempt_seconds` (or less: `recado.protocol.round_trips`)
 
 Before each further attempt the machine pauses for a random time between zero and a bound that doubles
 ("full jitter": Brooker, Exponential Backoff and Jitter, 2015), so that clients which failed together
@@ -74,7 +74,8 @@ class Retry:
 
     `random` gives numbers in [0, 1).  `first` is the index of the server to begin with; `server` is the
     one that the present attempt asks or the next one would: a good one for the next request to begin
-    with.  Raises ValueError without servers.
+    with.  `patience`: how long to wait for a server, if not `attempt_seconds`.  Raises ValueError without
+    servers.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Retry:
         random: Callable[[], float],
         timings: RetryTimings | None = None,
         first: int = 0,
+        patience: Callable[[str], float] | None = None,
     ) -> None:
         if not servers:
             raise ValueError("no servers to ask")
@@ -99,6 +101,7 @@ class Retry:
         self._request_id = request_id
         self._write = write
         self._random = random
+        self._patience = patience
         self._ends_at = now + self.timings.deadline_seconds
         self._wake_at = now
         self._asking = False
@@ -176,7 +179,8 @@ class Retry:
         self.attempt += 1
         self._asking = True
         self._told_busy = False
-        seconds = min(self.timings.attempt_seconds, left)
+        patience = self.timings.attempt_seconds if self._patience is None else self._patience(self.server)
+        seconds = min(patience, left)
         self._wake_at = now + seconds
         return [Send(self.server, self.attempt, self._request_id, seconds)]
 

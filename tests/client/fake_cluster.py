@@ -34,6 +34,7 @@ class Shared:
     replies: dict[bytes, Fields] = field(default_factory=dict)  # by id of the write
     of: int = 3
     brokers: list[str] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
     clock: int = 0
 
 
@@ -51,6 +52,8 @@ class FakeServer:
         self.garbage = False  # answers with bytes that are no reply
         self.refuse: Fields | None = None  # answers everything with this error
         self.plain = False  # as another project's server: no history, no fields of ours
+        self.sessions: list[Any] = []  # of every request
+        self.acks = 2  # told of every write
         self.behind = False  # has not got what readers have seen
         self.publishing = True
         self.publisher: Publisher | None = None
@@ -101,7 +104,8 @@ class FakeServer:
         return codec.encode(asked.service, {**data, "timestamp": 1000, "clock": self.shared.clock})
 
     def _serve(self, asked: Asked) -> Fields:
-        if self.behind and getattr(asked.data, "session", None):
+        self.sessions.append(getattr(asked.data, "session", None))
+        if self.behind and self.sessions[-1]:
             return {"status": "erro", "code": "behind", "message": "ainda não"}
         match asked.data:
             case Login() | CreateChannel() | Publish() | Message():
@@ -109,6 +113,8 @@ class FakeServer:
             case History() if not self.plain:
                 return self._history(asked.data)
         match asked.service:
+            case "audit" if not self.plain:
+                return self._audit(asked)
             case "users":
                 return {"users": sorted(self.shared.users)}
             case "channels":
@@ -121,6 +127,13 @@ class FakeServer:
                 return {"logins": logins, "channels": sorted(self.shared.channels), "more": False}
         return {"status": "erro", "message": "serviço desconhecido"}
 
+    def _audit(self, asked: Asked) -> Fields:
+        have = {}
+        for origin in asked.data.have:  # type: ignore[attr-defined]
+            have[origin] = max((m["seq"] for m in self.shared.messages if m["origin"] == origin), default=0)
+        told = {"have": have, "server": self.name, "boot": "b", "of": self.shared.of}
+        return {"status": "OK", **told, "addresses": self.shared.addresses}
+
     def _write(self, asked: Asked) -> Fields:
         ident = asked.data.id  # type: ignore[attr-defined]
         if ident is not None and ident in self.shared.replies:
@@ -132,7 +145,7 @@ class FakeServer:
         if self.plain:
             return {"status": status}
         key = [self.shared.clock, self.origin, self._seq]
-        data = {"status": status, "id": ident, "key": key, "acks": 2, "of": self.shared.of}
+        data = {"status": status, "id": ident, "key": key, "acks": self.acks, "of": self.shared.of}
         data |= {"level": asked.data.level, "server": self.name}  # type: ignore[attr-defined]
         self.shared.replies[ident] = data
         return data
