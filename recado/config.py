@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
+from recado.protocol.election_values import ElectionTimings
 from recado.settings import SECTIONS, Config, Section, Setting, describe
 
 __all__ = ["Config", "ConfigError", "Loaded", "Problem", "check", "describe", "load", "load_with_origins"]
@@ -218,6 +219,14 @@ def _contradictions(config: Config, origins: Mapping[str, str]) -> Iterator[Prob
         yield problem(
             "timings.election_lease_seconds",
             "more than timings.election_renew_seconds and timings.election_rpc_seconds together",
+        )
+    election = ElectionTimings()
+    least = (timings.election_renew_seconds + timings.election_rpc_seconds) / (1 - 3 * election.drift)
+    if config.server.mode == "quorum" and timings.election_lease_seconds <= least:
+        yield problem(
+            "timings.election_lease_seconds",
+            f"more than {least:.2f} in mode quorum: a coordinator counts its lease 9 % shorter than "
+            "its voters do, and needs a renewal and an answer in it",
         )
     if timings.heartbeat_seconds >= config.reference.expiry_seconds:
         yield problem("timings.heartbeat_seconds", "less than reference.expiry_seconds")

@@ -107,8 +107,11 @@ class Server(Section, frozen=True, kw_only=True):
         ),
     ] = 0
     mode: Annotated[
-        Literal["available"],
-        Meta(description="What a minority may do. `available`: a coordinator is elected on every side."),
+        Literal["available", "quorum"],
+        Meta(
+            description="Who may coordinate. `available`: one on every side of a partition. `quorum`: at "
+            "most one, which holds a lease from a majority of the members; a minority has none."
+        ),
     ] = "available"
     default_level: Annotated[
         Literal["local", "quorum", "all"],

@@ -61,6 +61,10 @@ ERRORS: dict[str, Text] = {
         "A época não é de um membro deste cluster", "The epoch is of no member of this cluster"
     ),
     "not_the_sender": Text("A época é de outro membro", "The epoch is of another member"),
+    "mode_differs": Text(
+        "Os servidores deste cluster têm server.mode diferentes",
+        "The servers of this cluster differ in server.mode",
+    ),
     "address_invalid": Text("Endereço inválido", "The address is not valid"),
     "registry_full": Text("Registro cheio: servidores demais", "The registry is full: too many servers"),
     "cluster_unknown": Text("Servidor de outro cluster", "A server of another cluster"),
@@ -70,6 +74,7 @@ ERRORS: dict[str, Text] = {
     "draining": Text("Servidor encerrando; use outro servidor", "Server stopping; use another server"),
     "storage_full": Text("Disco cheio; nada foi guardado", "Disk full; nothing was kept"),
     "busy": Text("Ocupado, tente de novo em instantes", "Busy, try again in a moment"),
+    "snapshot_gone": Text("Cópia não existe mais; peça outra", "That copy is gone; ask for another"),
     "behind": Text("Este servidor ainda não tem o que você já viu", "This server lacks what you have seen"),
     "unavailable": Text("Nenhum servidor responde agora", "No server answers at the moment"),
     "indeterminate": Text(

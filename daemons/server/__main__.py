@@ -4,7 +4,7 @@ import gc
 import os
 from pathlib import Path
 from random import SystemRandom
-from time import time
+from time import CLOCK_BOOTTIME, clock_gettime, time
 from typing import NoReturn
 
 import trio
@@ -49,6 +49,7 @@ async def serve(config: Config, life: Life) -> None:
                         entropy=os.urandom,
                         random=SystemRandom(),
                         committer=commit_in_thread,
+                        boottime=lambda: clock_gettime(CLOCK_BOOTTIME),
                     ),
                     log=log,
                     stopping=life.stopping,

@@ -47,10 +47,9 @@ class ClockRounds:
                 self._nursery = None
 
     def changed(self, epoch: Epoch | None, leading: bool) -> None:
-        """The election has an outcome."""
-        if epoch is not None:
-            self._gate.observe(epoch)
+        """The election has an outcome.  Whom we only follow shows its epoch with what it asks."""
         if leading and epoch is not None:
+            self._gate.observe(epoch)
             self._berkeley.lead(epoch)
         else:
             self._carry_out(self._berkeley.follow())
@@ -67,6 +66,8 @@ class ClockRounds:
         self._carry_out(self._berkeley.tick(self._now()))
 
     def _carry_out(self, effects: list[Effect]) -> None:
+        if self._berkeley.leading and not self._node.acting():
+            effects = self._berkeley.follow()  # the lease ran out while this waited (B10)
         for effect in effects:
             match effect:
                 case Probe():
@@ -100,6 +101,8 @@ class ClockRounds:
         self._carry_out(effects)
 
     async def _adjust(self, effect: Adjust) -> None:
+        if not self._node.acting():
+            return
         fields = {"adjustment": effect.delta_seconds, "epoch": plain(effect.epoch), "round": effect.round}
         deadline = self._node.config.timings.peer_deadline_seconds
         try:

@@ -5,7 +5,7 @@ until its commit is done, replies included.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -28,9 +28,10 @@ from recado.protocol.election import (
     Member,
     PersistEpoch,
 )
-from recado.protocol.election_values import plain
+from recado.protocol.election_quorum import QuorumBully
+from recado.protocol.election_values import Question, plain, request_fields
 from recado.protocol.errors import Malformed
-from recado.protocol.messages import Coordinator, Election, Epoch, Release
+from recado.protocol.messages import Epoch
 from recado.wire.ports import Asker
 from storage.replica import StorageFull
 
@@ -38,6 +39,7 @@ STARTS_KEY = "starts_ms"
 RECENT_STARTS_MS = 120_000  # B2: starts within this lengthen the hold-down
 STARTS_KEPT = 16
 RESIGN_SECONDS = 0.5
+LEAST_WAIT_SECONDS = 0.001  # the lease's clock and the event loop's need not agree to the last digit
 Step = Effect | Callable[[], None]
 
 
@@ -53,36 +55,59 @@ class Elections:
         self._nursery: trio.Nursery | None = None
         self.changed: list[Callable[[Epoch | None, bool], None]] = []
         self.announce: Callable[[Epoch], None] = lambda _epoch: None
-        seen = stored_epoch(node)
-        self.bully = Bully(
-            Member(node.rank, node.name),
-            [Member(member.rank, member.name) for member in node.members],
-            boot=node.boot,
-            now=node.surroundings.now(),
-            uniform=node.surroundings.random.uniform,
-            seen=seen,
-            timings=timings_of(node),
-            boots_recent=recent_starts(node),
-            fast_start=seen.n == 0,
-        )
+        self._refusals: dict[str, object] = {}
+        self.bully = machine_of(node)
+        node.acting = lambda: self.bully.acting(node.lease_now())
+        node.election = self.describe
+        if isinstance(self.bully, QuorumBully) and len(node.members) == 2:
+            node.log.warning("of two members both are needed for a coordinator, server.mode is quorum")
 
     async def run(self) -> None:
         """The task."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
-                await drive(self._bell, deadline=lambda: self.bully.deadline, tick=self._tick)
+                await drive(self._bell, deadline=self._wake_at, tick=self._tick)
             finally:
                 self._nursery = None  # commits that end after the duties must not ask anybody
+
+    def _wake_at(self) -> float:
+        """The machine's deadline by the event loop's clock, which stops during suspend: look soon again."""
+        left = min(self.bully.deadline - self._now(), self._node.config.timings.election_renew_seconds)
+        return trio.current_time() + (max(left, LEAST_WAIT_SECONDS) if left > 0 else 0.0)
 
     def _tick(self) -> None:
         self._carry_out(self.bully.tick(self._now()))
 
-    def asked(self, call: Call, asked: Election | Coordinator | Release) -> None:
+    def asked(self, call: Call, asked: Question) -> None:
         """A member's request; raises `Refused`.  The reply leaves after what it promises is durable."""
         fields, effects = self.bully.asked(asked, asked.sender, self._now())
-        self._steps.extend(effects)
-        self._carry_out([lambda: self._reply(call, fields)])
+        self._carry_out([*effects, lambda: self._reply(call, fields)])
+
+    def fenced(self, epoch: Epoch, then: Callable[[str | None], None]) -> None:
+        """The coordinator of `epoch` acts on us (B10): calls `then` with the refusal's code, or None.
+
+        A larger epoch than all seen is durable by then.
+        """
+        refusal, effects = self.bully.fence(epoch)
+        self._carry_out([*effects, lambda: then(refusal)])
+
+    def describe(self) -> dict[str, Any]:
+        """What `status` says: the mode, the own lease, and to whom this voter is bound.
+
+        In mode `available` there are no leases: only the first two fields.
+        """
+        now, mode = self._now(), self._node.config.server.mode
+        said: dict[str, Any] = {"mode": mode, "election": str(self.bully.phase)}
+        if isinstance(self.bully, QuorumBully):
+            promise = self.bully.promise(now)
+            said["lease_seconds"] = round(self.bully.lease_seconds(now), 3)
+            said["granted"] = promise and {
+                "to": promise.epoch.name,
+                "epoch": promise.epoch.n,
+                "seconds": round(promise.until - now, 3),
+            }
+        return said
 
     def _reply(self, call: Call, fields: dict[str, Any]) -> None:
         call.reply({"status": "OK", **fields, "from": self._node.name})
@@ -94,7 +119,9 @@ class Elections:
 
     async def resign(self) -> None:
         """On the way out: give up the lead, and tell the members without waiting long."""
-        asks = [effect for effect in self.bully.resign() if isinstance(effect, Ask)]
+        effects = self.bully.resign()
+        asks = [effect for effect in effects if isinstance(effect, Ask)]
+        self._carry_out([effect for effect in effects if not isinstance(effect, Ask)])
         with trio.move_on_after(RESIGN_SECONDS):
             async with trio.open_nursery() as nursery:
                 for effect in asks:
@@ -103,7 +130,7 @@ class Elections:
 
     # Effects ----------------------------------------------------------------------------------------
 
-    def _carry_out(self, steps: "list[Effect] | list[Callable[[], None]]") -> None:
+    def _carry_out(self, steps: Iterable[Step]) -> None:
         self._steps.extend(steps)
         while self._steps and not self._persisting:
             step = self._steps.popleft()
@@ -127,7 +154,8 @@ class Elections:
 
     def _persisted(self, full: StorageFull | None) -> None:
         if full is not None:
-            # In mode `available` a forgotten epoch costs an election, not safety.
+            # A forgotten epoch costs an election, not safety: no two have one epoch, and who may have
+            # forgotten a promise is silent for a lease.
             self._node.log.error("epoch could not be kept: disk full")
         self._persisting = False
         self._carry_out([])
@@ -146,8 +174,7 @@ class Elections:
     async def _ask(self, effect: Ask, member: str) -> None:
         node = self._node
         fields = {"v": PEER_VERSION, "cluster": node.config.cluster.id, "from": node.name, "boot": node.boot}
-        if effect.request.epoch is not None:
-            fields["epoch"] = plain(effect.request.epoch)
+        fields |= request_fields(effect.request)
         try:
             reply = await ask(
                 node, self._askers[member], effect.service, fields, deadline_seconds=effect.deadline_seconds
@@ -155,20 +182,68 @@ class Elections:
         except Unanswered:
             self._carry_out(self.bully.unanswered(effect.tag, member, self._now()))
         else:
+            self._hear_refusal(member, reply)
             self._carry_out(self.bully.answered(effect.tag, member, reply, self._now()))
 
+    def _hear_refusal(self, member: str, reply: Mapping[str, Any]) -> None:
+        """A member that answers `erro` counts as silent; say why, once for each reason."""
+        code = reply.get("code") if reply.get("status") == "erro" else None
+        if code is not None and self._refusals.get(member) != code:
+            self._node.log.warning("member takes no part in our election", peer=member, code=code)
+        self._refusals[member] = code
+
     def _now(self) -> float:
-        return self._node.surroundings.now()
+        return self._node.lease_now()
+
+
+def machine_of(node: Node) -> Bully | QuorumBully:
+    """The election machine of the configured mode, with what this node remembers."""
+    me, seen = Member(node.rank, node.name), stored_epoch(node)
+    members = [Member(member.rank, member.name) for member in node.members]
+    timings, boots_recent = timings_of(node), recent_starts(node)
+    now, uniform = node.lease_now(), node.surroundings.random.uniform
+    if node.config.server.mode == "quorum":
+        return QuorumBully(
+            me,
+            members,
+            boot=node.boot,
+            now=now,
+            uniform=uniform,
+            seen=seen,
+            timings=timings,
+            boots_recent=boots_recent,
+        )
+    return Bully(
+        me,
+        members,
+        boot=node.boot,
+        now=now,
+        uniform=uniform,
+        seen=seen,
+        timings=timings,
+        boots_recent=boots_recent,
+        fast_start=seen.n == 0,
+    )
 
 
 def timings_of(node: Node) -> ElectionTimings:
-    """The machine's timings from the configuration."""
+    """The machine's timings from the configuration.
+
+    Back-offs are multiples of the time that members have to answer, so that a cluster on a fast network,
+    which sets that low, is as quick in everything.
+    """
     timings = node.config.timings
+    rpc = timings.election_rpc_seconds
+    usual = ElectionTimings()
     return ElectionTimings(
         lease_seconds=timings.election_lease_seconds,
         renew_seconds=timings.election_renew_seconds,
-        rpc_seconds=timings.election_rpc_seconds,
+        rpc_seconds=rpc,
         hold_seconds=timings.election_hold_seconds,
+        hold_seconds_max=max(usual.hold_seconds_max, timings.election_hold_seconds),
+        backoff_seconds=(usual.backoff_seconds[0] * rpc, usual.backoff_seconds[1] * rpc),
+        retry_seconds=(usual.retry_seconds[0] * rpc, usual.retry_seconds[1] * rpc),
+        check_seconds=usual.check_seconds * rpc,
     )
 
 

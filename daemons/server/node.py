@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
+from typing import Any
 
 import msgspec
 
@@ -34,6 +35,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     entropy: Callable[[int], bytes]  # random bytes: origins, boots, ids
     random: Random  # back-off and jitter
     committer: Committer
+    boottime: Callable[[], float] | None = None  # seconds that go on during suspend, for leases; None: `now`
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -92,11 +94,14 @@ class Node:
         self.draining = False
         # A3: an empty disk may be a lost one; before the peers were asked, stamps would be too small.
         self.fresh = bool(self.peers) and not self.entries.heads
-        self.installing = False  # a snapshot is being put in place: no entry is taken
+        self.bootstrap: dict[str, object] | None = None  # how far a snapshot has come; None: none comes
+        self.behind: Callable[[str, int], None] = lambda _peer, _entries: None  # lacks so many of a peer's
         self.rank = next(member.rank for member in self.members if member.name == self.name)
         self.coordinator: str | None = None
         self.epoch_number = 0
         self.silent: set[str] = set()  # peers that did not answer the last time
+        self.acting: Callable[[], bool] = lambda: False  # may this server do what only a coordinator does?
+        self.election: Callable[[], dict[str, Any]] = dict  # what `status` says of it
         self.nudge: Callable[[str | None], None] = lambda _peer: None  # pull soon (from this peer)
         self.damaged: Callable[[str, int], None] = lambda _origin, _seq: None  # an entry here is not sound
         self.damage: Callable[[], int] = lambda: 0  # how many entries wait for their repair
@@ -107,6 +112,17 @@ class Node:
         self.batch_now = self.surroundings.now()
         self.batch_ms = self.wall_ms()
         self.replies.refresh()
+
+    def lease_now(self) -> float:
+        """Seconds of a clock that does not stop while the machine is suspended."""
+        return (self.surroundings.boottime or self.surroundings.now)()
+
+    def reload(self) -> None:
+        """The store holds more than before (a snapshot), and nothing is pending."""
+        self.entries.reload(self.store.heads())
+        self.clock.receive(self.entries.lamport)
+        self.directory.reload(*self.store.names(), heard_of=self.store.heard_of())
+        self.fresh = False
 
     def wall_ms(self) -> int:
         """The shown time in milliseconds: what entries are stamped with."""

@@ -1,9 +1,10 @@
-"""What other servers ask: replicate, sync, clock, adjust, election, coordinator, release.
+"""What other servers ask: replicate, sync, clock, adjust, and the questions of the election.
 
 A member says `v: 2`, its cluster and its name; another cluster is refused.  The plain forms of other
 projects' servers are served in open mode only, validated like a client's input.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from daemons.server.calls import Call
@@ -11,16 +12,15 @@ from daemons.server.node import Node
 from daemons.server.writes import Writes
 from recado.protocol import names
 from recado.protocol.adjustment import AdjustmentGate
+from recado.protocol.election_values import Question
 from recado.protocol.errors import Refused
 from recado.protocol.limits import PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PLAIN_SYNC_BYTES_MAX
 from recado.protocol.messages import (
     Adjust,
     ClockRequest,
-    Coordinator,
     Election,
     Epoch,
     Peer,
-    Release,
     Replicate,
     Run,
     Sync,
@@ -35,7 +35,9 @@ PEER_VERSION = 2
 class ElectionEnd(Protocol):
     """The election task as the request handlers see it."""
 
-    def asked(self, call: Call, asked: Election | Coordinator | Release) -> None: ...
+    def asked(self, call: Call, asked: Question) -> None: ...
+
+    def fenced(self, epoch: Epoch, then: Callable[[str | None], None]) -> None: ...
 
 
 class PeerServices:
@@ -140,28 +142,30 @@ class PeerServices:
     def adjust(self, call: Call, asked: Adjust) -> None:
         if asked.v is None:
             self._plain_only()
-        elif asked.epoch is None or asked.epoch.name != self._member(asked):
+            self._adjust(call, asked, None)
+            return
+        if asked.epoch is None or asked.epoch.name != self._member(asked):
             raise Refused("not_the_sender", "Só o coordenador ajusta relógios")
-        refusal = adjust(
+        self._election.fenced(asked.epoch, lambda refusal: self._adjust(call, asked, refusal))
+
+    def _adjust(self, call: Call, asked: Adjust, refusal: str | None) -> None:
+        """After the fence (B10): its epoch, if it had one and was let in, is now the one that counts."""
+        if refusal is None and asked.v is not None and asked.epoch is not None:
+            self._gate.observe(asked.epoch)
+        refusal = refusal or adjust(
             self._node, self._gate, float(asked.adjustment), epoch=asked.epoch, round=asked.round
         )
-        if refusal is not None:
-            raise Refused("adjust_refused", f"Ajuste recusado: {refusal}")
-        call.reply({"status": "OK"})
+        if refusal is None:
+            call.reply({"status": "OK"})
+        else:
+            call.refuse(Refused("adjust_refused", f"Ajuste recusado: {refusal}"))
+        call.replies.flush()
 
     # Election -------------------------------------------------------------------------------------
 
-    def election(self, call: Call, asked: Election) -> None:
-        if asked.epoch is not None:
+    def election(self, call: Call, asked: Question) -> None:
+        if not (isinstance(asked, Election) and asked.epoch is None):  # the plain form tells nothing
             self._member(asked)
-        self._election.asked(call, asked)
-
-    def coordinator(self, call: Call, asked: Coordinator) -> None:
-        self._member(asked)
-        self._election.asked(call, asked)
-
-    def release(self, call: Call, asked: Release) -> None:
-        self._member(asked)
         self._election.asked(call, asked)
 
     # Who asks -------------------------------------------------------------------------------------
@@ -204,6 +208,8 @@ def take_runs(node: Node, runs: list[Run], sender: str) -> dict[int, int]:
     A gap asks for a pull at once; a fork or an invalid entry stops that origin, not the others.
     """
     counts: dict[int, int] = {}
+    if node.commits.paused:
+        return counts
     for run in runs:
         offered = node.entries.offer(run)
         for entry in offered.new:

@@ -55,10 +55,13 @@ def server_services(peers: PeerServices, donor: Donor) -> dict[str, Handler]:
         "sync": peers.sync,
         "clock": peers.clock,
         "adjust": peers.adjust,
+        "prevote": peers.election,
+        "abdicate": peers.election,
         "election": peers.election,
-        "coordinator": peers.coordinator,
-        "release": peers.release,
+        "coordinator": peers.election,
+        "release": peers.election,
         "fetch": donor.fetch,
+        "snapshot": donor.snapshot,
     }
 
 

@@ -24,9 +24,8 @@ Answers carry the largest epoch seen, and the coordinator the answerer hears its
 the news, which the asker adopts for what is left of it.  An announcement on the topic `servers` is
 a hint, as anybody may publish it: it speeds up, it decides nothing, it is not kept.
 
-Mode `quorum` (leases counted by voters, pre-vote, abdication) adds phases before *standing* and a
-lease to *leading*; `_stand`, `_vote`, `_close` and `_told` are where they attach.  Times are monotonic
-seconds of the caller; leases will want a clock that goes on during suspend.
+Mode `quorum`, with leases and at most one coordinator, is a machine of its own: `election_quorum`.
+Times are monotonic seconds of the caller.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -35,7 +34,7 @@ from math import inf
 from typing import Any
 
 from recado.protocol.effects import Note
-from recado.protocol.election_state import EpochLedger, Office, is_now
+from recado.protocol.election_state import EpochLedger, Office, is_now, refusal
 from recado.protocol.election_values import (
     Announce,
     Answer,
@@ -47,24 +46,17 @@ from recado.protocol.election_values import (
     Lead,
     Member,
     PersistEpoch,
+    Question,
     identity,
     plain,
     read_answer,
 )
-from recado.protocol.errors import Refused
-from recado.protocol.messages import Coordinator, Election, Epoch, Release
+from recado.protocol.messages import Abdicate, Coordinator, Election, Epoch, PreVote, Release
 
 __all__ = [
     "Announce", "Ask", "Bully", "Effect", "ElectionTimings", "Follow", "Lead", "Member", "Note",
     "PersistEpoch", "Phase",
 ]  # fmt: skip
-
-NO_EPOCH = Epoch(0)
-_REFUSALS = {
-    "epoch_invalid": "Época inválida",
-    "not_a_member": "A época não é de um membro deste cluster",
-    "not_the_sender": "A época é de outro membro",
-}
 
 
 class Phase(StrEnum):
@@ -98,7 +90,7 @@ class Bully:
         boot: str,
         now: float,
         uniform: Callable[[float, float], float],
-        seen: Epoch = NO_EPOCH,
+        seen: Epoch = Epoch(0),  # noqa: B008 (frozen)
         timings: ElectionTimings | None = None,
         boots_recent: int = 1,
         fast_start: bool = False,
@@ -137,6 +129,10 @@ class Bully:
     def epoch(self) -> Epoch:
         """The largest epoch seen; ``n == 0`` if none."""
         return self._epochs.seen
+
+    def acting(self, _now: float) -> bool:
+        """Whether this member may do what a coordinator does: here, whenever it leads."""
+        return self.leading
 
     @property
     def phase(self) -> Phase:
@@ -179,21 +175,20 @@ class Bully:
             effects += self._stand(now)
         return effects
 
-    def asked(
-        self, request: Election | Coordinator | Release, sender: str | None, now: float
-    ) -> tuple[dict[str, Any], list[Effect]]:
+    def asked(self, request: Question, sender: str | None, now: float) -> tuple[dict[str, Any], list[Effect]]:
         """A member asks: the fields of the reply, to be sent after the effects were carried out.
 
         `sender` is who the request says or proves to be, if it does.  Raises `Refused` for an epoch
-        out of range, or of somebody who is not another member with the rank configured here.
+        out of range, or of somebody who is not another member with the rank configured here, and for
+        the questions of a member in mode `quorum`.
         """
+        if isinstance(request, PreVote | Abdicate):
+            raise refusal("mode_differs")
         if request.epoch is None:
             return {"election": "OK"}, self._check(now)
-        reason = self._epochs.objection(request.epoch)
-        if reason is None and sender not in (None, request.epoch.name):
-            reason = "not_the_sender"
+        reason = self._epochs.problem(request, sender, leased=False)
         if reason is not None:
-            raise Refused(reason, _REFUSALS[reason])
+            raise refusal(reason)
         if isinstance(request, Election):
             return self._vote(request.epoch, now)
         if isinstance(request, Coordinator):
@@ -238,6 +233,10 @@ class Bully:
         lease = self._timings.lease_seconds
         self._next_hint = now + lease  # forged ones may delay an election, not prevent it
         return self._follow(epoch, now, age=max(0.0, lease - 2 * self._timings.renew_seconds), direct=False)
+
+    def fence(self, epoch: Epoch) -> tuple[str | None, list[Effect]]:
+        """A coordinator of `epoch` acts on us (B10): see `EpochLedger.fence`."""
+        return self._epochs.fence(epoch)
 
     def resign(self) -> list[Effect]:
         """This process stops: give up what it leads or stands for, so that nobody waits for silence.
@@ -359,9 +358,10 @@ class Bully:
         if candidate < self.me and self._may_preempt(now):
             self._hasten(now)
             return self._reply("election", "OK", now), []
-        if self._office.hears_higher(candidate):
-            return self._reply("election", "OK", now), []
+        if (above := self._office.above(candidate, now)) is not None:
+            return self._reply("election", "OK", now) | above, []
         effects = self._epochs.see(epoch)
+        self._office.favour(epoch, until=now + 2 * self._timings.rpc_seconds)
         if self.leading and effects:
             # Asking for a still larger epoch now would only spoil the candidate's.
             self._renew_at = max(self._renew_at, now + 2 * self._timings.rpc_seconds)

@@ -5,8 +5,21 @@ from typing import Any
 
 from recado.protocol.effects import Note
 from recado.protocol.election_values import Effect, Follow, Member, PersistEpoch, identity, plain
-from recado.protocol.limits import EPOCH_LIMIT, NODE_NAME_CHARACTERS_MAX
-from recado.protocol.messages import Epoch
+from recado.protocol.errors import Refused
+from recado.protocol.limits import EPOCH_LIMIT, EPOCH_STEP_MAX, NODE_NAME_CHARACTERS_MAX
+from recado.protocol.messages import Coordinator, Election, Epoch, Release
+
+_REFUSALS = {
+    "epoch_invalid": "Época inválida",
+    "not_a_member": "A época não é de um membro deste cluster",
+    "not_the_sender": "A época é de outro membro",
+    "mode_differs": "Os servidores deste cluster têm server.mode diferentes",
+}
+
+
+def refusal(code: str) -> Refused:
+    """Why a question about the coordinator is not answered, as an `erro`."""
+    return Refused(code, _REFUSALS[code])
 
 
 class EpochLedger:
@@ -37,11 +50,33 @@ class EpochLedger:
 
     def objection(self, epoch: Epoch, *, own: bool = False) -> str | None:
         """Why an epoch from elsewhere is not taken, as an error code; None if it is."""
-        if not 0 < epoch.n < EPOCH_LIMIT or len(epoch.boot) > NODE_NAME_CHARACTERS_MAX:
+        fits = 0 < epoch.n < min(EPOCH_LIMIT, self.seen.n + EPOCH_STEP_MAX)
+        if not fits or len(epoch.boot) > NODE_NAME_CHARACTERS_MAX:
             return "epoch_invalid"
         whose = identity(epoch)
         known = self.others.get(epoch.name) == whose or (own and whose == self.me)
         return None if known else "not_a_member"
+
+    def problem(
+        self, request: Election | Coordinator | Release, sender: str | None, *, leased: bool
+    ) -> str | None:
+        """Why a request is not answered, as an error code.  `leased`: this member is in mode `quorum`."""
+        if request.epoch is None:
+            return None
+        problem = self.objection(request.epoch)
+        if problem is None and sender not in (None, request.epoch.name):
+            return "not_the_sender"
+        if problem is None and not isinstance(request, Release) and (request.lease is None) is leased:
+            return "mode_differs"
+        return problem
+
+    def fence(self, epoch: Epoch) -> tuple[str | None, list[Effect]]:
+        """B10: the coordinator of `epoch` acts on this member.  Why that is refused, or None; and effects.
+
+        A larger epoch than all seen is to be kept before the action is answered.
+        """
+        reason = self.objection(epoch) or ("stale_epoch" if epoch < self.seen else None)
+        return reason, self.see(epoch) if reason is None else []
 
     def release(self, epoch: Epoch) -> None:
         self._released[epoch.name] = max(epoch, self._released.get(epoch.name, epoch))
@@ -65,14 +100,27 @@ class Office:
         self.heard = now
         self.direct = False
         self.leading = False
+        self._favoured: tuple[Epoch, float] | None = None
 
     @property
     def holder_is_lower(self) -> bool:
         return self.holder is not None and identity(self.holder) < self.me
 
-    def hears_higher(self, candidate: Member) -> bool:
-        """Whether this member itself hears, or is, a coordinator above the candidate."""
-        return self.direct and self.holder is not None and identity(self.holder) > candidate
+    def favour(self, candidate: Epoch, *, until: float) -> None:
+        """A candidate was granted its election; until then it may be about to lead."""
+        self._favoured = candidate, until
+
+    def above(self, candidate: Member, now: float) -> dict[str, Any] | None:
+        """What to tell a candidate of somebody above it that this member itself hears; None: of nobody.
+
+        Beside a coordinator (or itself) that is one that it has just granted an election: else two who
+        can't hear each other would outdate each other's epochs through it without end.
+        """
+        if self.direct and self.holder is not None and identity(self.holder) > candidate:
+            return self.report(now)
+        if self._favoured is not None and now < self._favoured[1] and identity(self._favoured[0]) > candidate:
+            return {"known": plain(self._favoured[0]), "age": 0.0}
+        return None
 
     def take(self, epoch: Epoch, now: float) -> None:
         self.holder, self.leading, self.direct, self.heard = epoch, True, True, now

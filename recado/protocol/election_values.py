@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from recado.protocol.effects import Note
-from recado.protocol.messages import Coordinator, Election, Epoch, Release
+from recado.protocol.messages import Abdicate, Coordinator, Election, Epoch, PreVote, Release
+
+Question = Election | Coordinator | Release | PreVote | Abdicate
 
 
 class Member(NamedTuple):
@@ -43,6 +45,19 @@ class ElectionTimings(msgspec.Struct, frozen=True, kw_only=True):
         """How long a member listens after its start: a lease as the slowest clock counts it (B1)."""
         return self.renew_seconds if fast else self.lease_seconds * (1 + 2 * self.drift)
 
+    @property
+    def held_seconds(self) -> float:
+        """For how long a holder believes its lease, from before it asked (B7).
+
+        The slowest clock counts this faster than the fastest counts the promise, `lease_seconds`.
+        """
+        return self.lease_seconds * (1 - 3 * self.drift)
+
+    @property
+    def nonce_seconds(self) -> float:
+        """How long a pre-vote answer proves that it was heard; as long an abdicated one keeps quiet (B4)."""
+        return 3 * self.rpc_seconds
+
     def holding(self, boots_recent: int, *, fast: bool) -> float:
         """How long after its start a member leaves a lower coordinator in office (B2)."""
         if fast and boots_recent <= 1:
@@ -60,7 +75,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     members: tuple[str, ...]
     service: str
-    request: Election | Coordinator | Release
+    request: Question
     tag: int
     deadline_seconds: float
 
@@ -93,13 +108,24 @@ Effect = Ask | Announce | PersistEpoch | Lead | Follow | Note
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The fields of a reply that count: the plain form has only `election`."""
+    """The fields of a reply that count: the plain form has only `election`.
+
+    From `higher` on they belong to mode `quorum`.
+    """
 
     election: str | None = None
     coordinator: str | None = None
     epoch: Epoch | None = None  # the largest that the answerer has seen
     known: Epoch | None = None  # the coordinator that the answerer hears itself, or is
     age: float = 0.0  # seconds since it heard it
+    lease: float = 0.0  # seconds for which the answerer has bound itself
+    abdicate: str | None = None
+    higher: bool = False  # the answerer would stand itself
+    silent: bool = False  # it has just started and grants nothing yet
+    held: str | None = None  # whom its promise binds it to
+    held_seconds: float = 0.0  # for how long still
+    nonce: int | None = None
+    acting: Epoch | None = None  # the answerer coordinates now, in this epoch
 
 
 class Campaign(msgspec.Struct):
@@ -117,6 +143,18 @@ def plain(epoch: Epoch) -> list[Any]:
     return [epoch.n, epoch.rank, epoch.name, epoch.boot]
 
 
+def request_fields(request: Question) -> dict[str, Any]:
+    """What a request carries beside who asks: `epoch`, `lease` and `nonce`, as far as it has them."""
+    if isinstance(request, PreVote):
+        return {}
+    fields: dict[str, Any] = {} if request.epoch is None else {"epoch": plain(request.epoch)}
+    if isinstance(request, Election | Coordinator) and request.lease is not None:
+        fields["lease"] = request.lease
+    if isinstance(request, Abdicate):
+        fields["nonce"] = request.nonce
+    return fields
+
+
 def read_answer(fields: Mapping[str, Any]) -> Answer | None:
     """A reply's fields, or None if it is an error or not in our language."""
     if fields.get("status") == "erro":
@@ -125,7 +163,8 @@ def read_answer(fields: Mapping[str, Any]) -> Answer | None:
         answer = msgspec.convert(fields, Answer)
     except msgspec.ValidationError:
         return None
-    return answer if math.isfinite(answer.age) and answer.age >= 0 else None
+    times = (answer.age, answer.lease, answer.held_seconds)
+    return answer if all(math.isfinite(seconds) and seconds >= 0 for seconds in times) else None
 
 
 def identity(epoch: Epoch) -> Member:

@@ -1,8 +1,9 @@
-"""A small discrete-event world for `Bully`: seeded faults, and judges that look all along.
+"""A small discrete-event world for the election machines: seeded faults, and judges that look all along.
 
-A `Storm` is one seed's history: members that crash, pause, forget, and a network that loses, delays,
-duplicates and cuts.  After `chaos_seconds` the world heals (or keeps one permanent fault).  A judge's
-complaint is a `Violation`; `Storm.record` is the history as text.
+A `World` is what holds for every history: members that crash, pause, forget and have clocks of their own
+rate; a network that loses, delays, duplicates and cuts; and the judges.  The stories, weather and
+permanent faults, are in `election_weather`.  A judge's complaint is a `Violation`; `World.record` is the
+history as text.
 """
 
 import heapq
@@ -10,7 +11,7 @@ import itertools
 import random
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import Any, Literal
 
 from recado.protocol.election import (
     Announce,
@@ -24,10 +25,13 @@ from recado.protocol.election import (
     Note,
     PersistEpoch,
 )
-from recado.protocol.messages import Epoch
+from recado.protocol.election_quorum import QuorumBully
+from recado.protocol.election_rules import ALL_RULES, Rules
+from recado.protocol.messages import Epoch, Release
 
 TIMINGS = ElectionTimings()
-PERMANENT_FAULTS = ("cut_pair", "half_deaf", "deaf", "down", "flapping")
+Mode = Literal["available", "quorum"]
+Machine = Bully | QuorumBully
 
 
 class Violation(AssertionError):
@@ -39,41 +43,45 @@ class Violation(AssertionError):
 
 
 class Node:
-    """A member's process: restarts, remembers its largest epoch, may run at a rate of its own."""
+    """A member's process: restarts, remembers its largest epoch, has a clock of its own rate."""
 
-    def __init__(self, storm: "Storm", member: Member) -> None:
-        self.storm, self.member, self.name = storm, member, member.name
-        self.rate = 1 + storm.random.uniform(-TIMINGS.drift, TIMINGS.drift)
-        self.offset = storm.random.uniform(0, 1000)
+    def __init__(self, world: "World", member: Member) -> None:
+        self.world, self.member, self.name = world, member, member.name
+        drift = world.timings.drift
+        self.rate = 1 + world.random.uniform(-drift, drift)
+        self.offset = world.random.uniform(0, 1000)
         self.disk = Epoch(0)
         self.boots: list[float] = []
         self.up, self.paused_until, self.life = False, 0.0, 0
         self.tick_number = 0
-        self.machine: Bully
+        self.machine: Machine
 
     def now(self) -> float:
-        return self.offset + self.storm.time * self.rate
+        return self.offset + self.world.time * self.rate
+
+    @property
+    def acting(self) -> bool:
+        return self.up and self.machine.acting(self.now())
 
     def start(self) -> None:
-        storm = self.storm
+        world = self.world
         self.up, self.life = True, self.life + 1
-        self.boots = [at for at in self.boots if storm.time - at < 120] + [storm.time]
-        self.machine = storm.machine(
+        self.boots = [at for at in self.boots if world.time - at < 120] + [world.time]
+        self.machine = world.make(
             self.member,
-            storm.members,
-            boot=f"{storm.random.getrandbits(32):08x}",
+            world.members,
+            boot=f"{world.random.getrandbits(32):08x}",
             now=self.now(),
-            uniform=storm.random.uniform,
+            uniform=world.random.uniform,
             seen=self.disk,
-            timings=TIMINGS,
+            timings=world.timings,
             boots_recent=len(self.boots),
-            fast_start=storm.fast_start and self.disk.n == 0,
         )
-        storm.log("start", self.name)
+        world.log("start", self.name)
         self.arm()
 
     def crash(self, *, forget: bool = False) -> None:
-        self.storm.log("crash", self.name)
+        self.world.log("crash", self.name)
         self.up = False
         if forget:
             self.disk = Epoch(0)
@@ -82,13 +90,13 @@ class Node:
         self.tick_number += 1
         wait = max(0.0, (self.machine.deadline - self.now()) / self.rate)
         if wait != inf:
-            self.storm.after(wait + 1e-6, self.tick, self.life, self.tick_number)
+            self.world.after(wait + 1e-6, self.tick, self.life, self.tick_number)
 
     def tick(self, life: int, number: int) -> None:
         if not self.up or life != self.life or number != self.tick_number:
             return
-        if self.storm.time < self.paused_until:
-            self.storm.after(self.paused_until - self.storm.time, self.tick, life, number)
+        if self.world.time < self.paused_until:
+            self.world.after(self.paused_until - self.world.time + 2e-3, self.tick, life, number)
             return
         for _ in range(3):  # closing a campaign may show a lease that ended meanwhile
             self.carry_out(self.machine.tick(self.now()))
@@ -104,34 +112,46 @@ class Node:
                 case PersistEpoch(epoch):
                     self.disk = epoch
                 case Ask():
-                    self.storm.ask(self, effect)
+                    self.world.ask(self, effect)
                 case Announce(epoch):
-                    self.storm.publish(self, epoch)
+                    self.world.publish(self, epoch)
                 case Lead(epoch):
-                    self.storm.led(self, epoch)
+                    self.world.led(self, epoch)
                 case Follow(epoch):
-                    self.storm.log(self.name, "follows", epoch and epoch.name)
+                    self.world.log(self.name, "follows", epoch and epoch.name)
                 case Note(event, fields):
-                    self.storm.log(self.name, event, fields)
+                    self.world.log(self.name, event, fields)
+        self.world.judge_acting(self)
 
     def do(self, life: int, act: Callable[[], list[Effect]]) -> None:
         """An input arrives, unless this life is over; a paused process reads it afterwards."""
         if not self.up or life != self.life:
             return
-        if self.storm.time < self.paused_until:
-            self.storm.after(self.paused_until - self.storm.time + 1e-3, self.do, life, act)
+        if self.world.time < self.paused_until:
+            self.world.after(self.paused_until - self.world.time + 1e-3, self.do, life, act)
             return
         self.carry_out(act())
         self.arm()
 
 
-class Storm:
-    """One history.  `machine` is the class under test, `permanent` a fault that never heals."""
+class World:
+    """One history's members, network, time and judges.
 
-    def __init__(self, seed: int, *, machine: type[Bully] = Bully, permanent: str | None = None) -> None:
+    `machine` is the class under test in mode `available`; in mode `quorum` `rules` are what it keeps to.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        mode: Mode = "available",
+        machine: type[Bully] = Bully,
+        rules: Rules = ALL_RULES,
+        timings: ElectionTimings = TIMINGS,
+    ) -> None:
         self.random = random.Random(seed)
-        self.machine, self.permanent = machine, permanent
-        self.time, self.record = 0.0, []
+        self.mode, self.machine, self.rules, self.timings = mode, machine, rules, timings
+        self.time, self._record = 0.0, []
         self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = itertools.count()
         size = self.random.choice((3, 3, 4, 5))
@@ -143,19 +163,33 @@ class Storm:
         self.loss = self.random.choice((0.0, 0.05, 0.25))
         self.twice = self.random.choice((0.0, 0.1))
         self.slow = self.random.choice((0.0, 0.02, 0.1))
+        self.slow_seconds = (0.5, 9.0)
         self.hints_lost = self.random.choice((0.0, 0.5, 1.0))
         self.amnesia = self.random.random() < 0.3
         self.fast_start = self.random.random() < 0.5
         self.chaos_seconds = 30.0
         self.cut: set[tuple[str, str]] = set()
+        self.late_seconds = 0.0  # how long the answers to renewals are held up
+        self.unheard_candidate = ""  # whose `election` requests are lost, and nothing else
+        self.rival = ""  # from whom a coordinator is cut off as soon as it asks for a new epoch, in vain
         self.winners: dict[Epoch, tuple[str, int]] = {}
         self.changes: list[tuple[float, str]] = []
         self.nodes = {member.name: Node(self, member) for member in self.members}
 
-    # The world ---------------------------------------------------------------------------------
+    def make(self, *arguments: Any, **options: Any) -> Machine:
+        if self.mode == "quorum":
+            return QuorumBully(*arguments, **options, rules=self.rules)
+        fast = self.fast_start and options["seen"].n == 0
+        return self.machine(*arguments, **options, fast_start=fast)
+
+    # Time and network --------------------------------------------------------------------------
+
+    @property
+    def record(self) -> list[str]:
+        return [f"{at:8.3f} " + " ".join(map(str, words)) for at, words in self._record]
 
     def log(self, *words: object) -> None:
-        self.record.append(f"{self.time:8.3f} " + " ".join(map(str, words)))
+        self._record.append((self.time, words))
 
     def after(self, seconds: float, act: Callable[..., None], *arguments: Any) -> None:
         heapq.heappush(self._queue, (self.time + seconds, next(self._count), act, arguments))
@@ -174,7 +208,7 @@ class Storm:
             return []
         number = 2 if self.random.random() < self.twice else 1
         slow = self.random.random() < self.slow
-        return [self.random.uniform(*((0.5, 9) if slow else (0.002, 0.05))) for _ in range(number)]
+        return [self.random.uniform(*(self.slow_seconds if slow else (0.002, 0.05))) for _ in range(number)]
 
     def send(self, source: str, target: str, act: Callable[[], None]) -> None:
         for delay in self.copies():
@@ -185,13 +219,20 @@ class Storm:
             act()
 
     def ask(self, asker: Node, ask: Ask) -> None:
-        epoch = ask.request.epoch
-        if epoch is not None and asker.disk < epoch:
+        epoch = getattr(ask.request, "epoch", None)
+        own = epoch is not None and epoch.name == asker.name
+        if own and asker.disk < epoch and not isinstance(ask.request, Release):
             raise Violation("not_kept", f"{asker.name} sends {epoch} with {asker.disk} on disk")
+        lost = ""
+        if ask.service == "election" and asker.name == self.unheard_candidate:
+            lost = "request"
+        elif ask.service == "election" and asker.machine.leading and self.rival:
+            lost = "answer"
+            self.cut |= {(asker.name, self.rival), (self.rival, asker.name)}
         for name in ask.members:
-            self._ask_one(asker, self.nodes[name], ask)
+            self._ask_one(asker, self.nodes[name], ask, lost=lost)
 
-    def _ask_one(self, asker: Node, target: Node, ask: Ask) -> None:
+    def _ask_one(self, asker: Node, target: Node, ask: Ask, *, lost: str) -> None:
         life = asker.life
         answered: list[bool] = []
 
@@ -200,7 +241,10 @@ class Storm:
 
         def receive() -> list[Effect]:
             fields, effects = target.machine.asked(ask.request, asker.name, target.now())
-            self.after(0.0, self.send, target.name, asker.name, lambda: reply(fields))
+            if lost == "answer":
+                return effects
+            held_up = self.late_seconds if ask.service == "coordinator" else 0.0
+            self.after(held_up, self.send, target.name, asker.name, lambda: reply(fields))
             return effects
 
         def reply(fields: dict[str, Any]) -> None:
@@ -213,7 +257,8 @@ class Storm:
                 answered.append(True)
                 asker.do(life, lambda: asker.machine.unanswered(ask.tag, target.name, asker.now()))
 
-        self.send(asker.name, target.name, request)
+        if lost != "request":
+            self.send(asker.name, target.name, request)
         self.after(ask.deadline_seconds, give_up)
 
     def publish(self, source: Node, epoch: Epoch) -> None:
@@ -235,101 +280,21 @@ class Storm:
         if not self.changes or self.changes[-1][1] != node.name:
             self.changes.append((self.time, node.name))
 
+    def judge_acting(self, node: Node) -> None:
+        """Never two with running leases; looked at whenever one of them did anything."""
+        if self.mode == "available" or not node.machine.leading or not node.acting:
+            return
+        for other in self.nodes.values():
+            if other is not node and other.up and other.machine.leading and other.acting:
+                epochs = f"{node.machine.coordinator} and {other.machine.coordinator}"
+                raise Violation("two_coordinators", f"{node.name} and {other.name}: {epochs}")
+
     def judge_healed(self) -> None:
         """Exactly one coordinator, the highest, known to all."""
-        leading = [node.name for node in self.nodes.values() if node.machine.leading]
+        leading = [node.name for node in self.nodes.values() if node.acting]
         if leading != [self.top.name]:
             raise Violation("not_the_highest", f"{leading} lead, {self.top.name} should")
         own = self.nodes[self.top.name].machine.coordinator
         for node in self.nodes.values():
             if node.machine.coordinator != own:
                 raise Violation("disagree", f"{node.name} follows {node.machine.coordinator}, not {own}")
-
-    # Stories -----------------------------------------------------------------------------------
-
-    def heal(self) -> None:
-        self.cut = set()
-        for node in self.nodes.values():
-            node.paused_until = 0.0
-            if not node.up:
-                node.start()
-
-    def fault(self) -> None:
-        if self.time >= self.chaos_seconds:
-            return
-        names = list(self.nodes)
-        node = self.nodes[self.random.choice(names)]
-        kind = self.random.choice(("split", "one_way", "rejoin", "rejoin", "crash", "crash_top", "pause"))
-        if kind == "split":
-            self.random.shuffle(names)
-            at = self.random.randint(1, len(names) - 1)
-            self.cut = {pair for a in names[:at] for b in names[at:] for pair in ((a, b), (b, a))}
-        elif kind == "one_way":
-            self.cut |= {(node.name, self.random.choice([n for n in names if n != node.name]))}
-        elif kind == "rejoin":
-            self.cut = set()
-        elif kind == "pause":
-            node.paused_until = self.time + self.random.uniform(1, 12)
-        else:
-            node = self.nodes[self.top.name] if kind == "crash_top" else node
-            if node.up:
-                node.crash(forget=self.amnesia)
-                life = node.life
-                self.after(
-                    self.random.uniform(0.2, 8), lambda: node.life == life and not node.up and node.start()
-                )
-        self.after(self.random.uniform(0.3, 4), self.fault)
-
-    def start_all(self) -> None:
-        for node in self.nodes.values():
-            self.after(self.random.uniform(0, 1), node.start)
-
-    def weather(self) -> None:
-        """Chaos, healing, and thirty calm seconds (or the highest one's hold-down, if longer)."""
-        self.start_all()
-        self.after(3, self.fault)
-        self.run(self.chaos_seconds)
-        self.heal()
-        top = self.nodes[self.top.name]
-        self.run(max(self.time + 30, top.boots[-1] + TIMINGS.holding(len(top.boots), fast=False) + 8))
-        self.judge_healed()
-        changes = len(self.changes)
-        self.run(self.time + 15)
-        self.judge_healed()
-        if len(self.changes) != changes:
-            raise Violation("unstable", f"{self.changes[changes:]} in a healthy cluster")
-
-    def core(self) -> None:
-        """A permanent fault: the rest keeps a coordinator, with at most four changes in a minute."""
-        self.start_all()
-        self.chaos_seconds = 0.0
-        self.run(12)
-        bad = self.nodes[self.random.choice([*self.nodes, self.top.name, self.top.name])]
-        good = [node for node in self.nodes.values() if node is not bad]
-        other = self.random.choice(good)
-        self.log("permanent", self.permanent, bad.name, other.name)
-        if self.permanent == "cut_pair":
-            self.cut = {(bad.name, other.name), (other.name, bad.name)}
-        elif self.permanent == "half_deaf":
-            self.cut = {(other.name, bad.name)}
-        elif self.permanent == "deaf":
-            self.cut = {(node.name, bad.name) for node in good}
-        elif self.permanent == "down":
-            bad.crash()
-        elif self.permanent == "flapping":
-            self.after(1, self._flap, bad)
-        self.run(72)
-        changes = len(self.changes)
-        self.run(132)
-        if len(self.changes) - changes > 4:
-            raise Violation("restless", f"{self.permanent}: {len(self.changes) - changes} changes in 60 s")
-        if self.permanent == "down" and not any(node.machine.leading for node in good):
-            raise Violation("headless", f"{self.permanent}: nobody leads")
-
-    def _flap(self, node: Node) -> None:
-        if node.up:
-            node.crash()
-            self.after(self.random.uniform(7, 10), self._flap, node)  # long enough for an heir
-        else:
-            node.start()
-            self.after(self.random.uniform(5, 9), self._flap, node)

@@ -1,15 +1,21 @@
-"""Bully in bad weather: seeded storms, permanent faults, and proofs that the judges see."""
+"""Both modes of Bully in bad weather: storms, permanent faults, and how soon somebody coordinates."""
 
+import os
 from collections.abc import Iterable
 from math import inf
 from typing import Any
 
 import pytest
-from election_storm import PERMANENT_FAULTS, Storm, Violation
+from election_storm import Mode, Violation
+from election_weather import PERMANENT_FAULTS, Storm
 
 from recado.protocol.election import Bully, Effect
-from recado.protocol.election_values import Answer, Campaign, Member
-from recado.protocol.messages import Coordinator, Election, Release
+from recado.protocol.election_values import Answer, Campaign, Member, Question
+from recado.protocol.messages import Coordinator
+
+SEEDS = int(os.environ.get("RECADO_STORM_SEEDS", "200"))
+MODES: tuple[Mode, ...] = ("available", "quorum")
+both_modes = pytest.mark.parametrize("mode", MODES)
 
 
 def first_violation(
@@ -25,75 +31,92 @@ def first_violation(
     return None
 
 
-def test_after_healing_the_highest_leads_and_everybody_knows() -> None:
-    """In 150 storms no epoch is won twice, and 30 s after healing the highest leads, known to all."""
-    for seed in range(150):
-        Storm(seed).weather()
+@both_modes
+def test_after_healing_the_highest_leads_and_everybody_knows(mode: Mode) -> None:
+    """In 25 storms no two act, no epoch is won twice, and after healing the highest leads, known to all."""
+    for seed in range(25):
+        Storm(seed, mode=mode).weather()
 
 
 @pytest.mark.slow
-def test_after_healing_the_highest_leads_in_many_storms() -> None:
-    """The same in 2,000 further storms."""
-    for seed in range(10_000, 12_000):
-        Storm(seed).weather()
+@both_modes
+def test_after_healing_the_highest_leads_in_many_storms(mode: Mode) -> None:
+    """The same in further and longer storms: 200, or as many as RECADO_STORM_SEEDS says."""
+    for seed in range(10_000, 10_000 + SEEDS):
+        storm = Storm(seed, mode=mode)
+        storm.chaos_seconds = 60.0
+        storm.weather()
 
 
+@pytest.mark.slow
+@both_modes
 @pytest.mark.parametrize("permanent", PERMANENT_FAULTS)
-def test_one_bad_member_does_not_unsettle_the_rest(permanent: str) -> None:
-    """With one fault that never heals the coordinator changes at most four times a minute."""
-    for seed in range(30):
-        Storm(seed, permanent=permanent).core()
+def test_one_bad_member_does_not_unsettle_the_rest(mode: Mode, permanent: str) -> None:
+    """With one fault that never heals somebody acts 80 % of the time, with at most 4 changes a minute."""
+    for seed in range(max(1, SEEDS // 8)):
+        Storm(seed, mode=mode, permanent=permanent).core()
 
 
-def test_a_seed_is_a_history() -> None:
+@both_modes
+def test_a_seed_is_a_history(mode: Mode) -> None:
     """The same seed gives the same history, line by line."""
-    one, two = Storm(42), Storm(42)
+    one, two = Storm(42, mode=mode), Storm(42, mode=mode)
     one.weather()
     two.weather()
     assert one.record == two.record
     assert any("LEADS" in line for line in one.record)
 
 
-def calm(seed: int) -> Storm:
+def calm(seed: int, mode: Mode) -> Storm:
     """A cluster that started in fair weather and has its coordinator."""
-    storm = Storm(seed)
+    storm = Storm(seed, mode=mode)
     storm.chaos_seconds = 0.0
     storm.start_all()
-    storm.run(20)
+    storm.run(25)
     storm.judge_healed()
     return storm
 
 
-def test_a_killed_coordinator_is_replaced_within_twelve_seconds() -> None:
-    """Coordinator killed: the next highest is announced within 12 s, and everybody left follows it."""
+def heir_of(storm: Storm) -> str:
+    """Who follows the highest."""
+    return max(member for member in storm.members if member != storm.top).name
+
+
+@both_modes
+def test_a_killed_coordinator_is_replaced_within_twelve_seconds(mode: Mode) -> None:
+    """Coordinator killed: the next highest acts within 12 s, in half of the cases 8 s, followed by all."""
+    took = []
     for seed in range(60):
-        storm = calm(seed)
+        storm = calm(seed, mode)
         storm.nodes[storm.top.name].crash()
-        before = len(storm.changes)
-        storm.run(storm.time + 12)
-        heirs = [name for _, name in storm.changes[before:]]
-        heir = max(member for member in storm.members if member != storm.top)
-        assert heirs == [heir.name]
+        before, at = len(storm.changes), storm.time
+        storm.run(at + 12)
+        assert [name for _, name in storm.changes[before:]] == [heir_of(storm)]
+        took.append(storm.changes[-1][0] - at)
         left = [node for node in storm.nodes.values() if node.up]
-        assert {node.machine.coordinator.name for node in left if node.machine.coordinator} == {heir.name}
+        assert {node.machine.coordinator.name for node in left if node.machine.coordinator} == {
+            heir_of(storm)
+        }
+    assert sorted(took)[len(took) // 2] < 8
 
 
-def test_a_coordinator_that_resigns_is_replaced_within_three_seconds() -> None:
+@both_modes
+def test_a_coordinator_that_resigns_is_replaced_within_three_seconds(mode: Mode) -> None:
     """A graceful stop tells everybody: the heir leads within 3 s, in one change."""
     for seed in range(60):
-        storm = calm(seed)
+        storm = calm(seed, mode)
         top = storm.nodes[storm.top.name]
         before = len(storm.changes)
         top.carry_out(top.machine.resign())
         top.crash()
         storm.run(storm.time + 3)
-        heir = max(member for member in storm.members if member != storm.top)
-        assert [name for _, name in storm.changes[before:]] == [heir.name]
+        assert [name for _, name in storm.changes[before:]] == [heir_of(storm)]
 
 
-def test_a_resigned_member_neither_stands_nor_objects() -> None:
+@both_modes
+def test_a_resigned_member_neither_stands_nor_objects(mode: Mode) -> None:
     """After `resign` a member that goes on answering lets the heir win, and never stands itself."""
-    storm = calm(7)
+    storm = calm(7, mode)
     top = storm.nodes[storm.top.name]
     top.carry_out(top.machine.resign())
     top.arm()
@@ -112,10 +135,21 @@ def test_a_fast_start_has_its_coordinator_within_four_seconds() -> None:
         storm.judge_healed()
 
 
-def test_the_old_highest_takes_over_again() -> None:
+def test_a_cold_start_with_leases_has_its_coordinator_within_fifteen_seconds() -> None:
+    """In mode `quorum` voters are silent at first; 15 s after the start the highest acts, known to all."""
+    for seed in range(60):
+        storm = Storm(seed, mode="quorum")
+        storm.chaos_seconds = 0.0
+        storm.start_all()
+        storm.run(15)
+        storm.judge_healed()
+
+
+@both_modes
+def test_the_old_highest_takes_over_again(mode: Mode) -> None:
     """The highest returns: it takes over after listening and hold-down, once, and everybody agrees."""
     for seed in range(60):
-        storm = calm(seed)
+        storm = calm(seed, mode)
         top = storm.nodes[storm.top.name]
         top.crash()
         storm.run(storm.time + 15)
@@ -179,9 +213,7 @@ class Restless(Bully):
 class DeafToRenewals(Bully):
     """Only announcements name the coordinator; a lost one is lost."""
 
-    def asked(
-        self, request: Election | Coordinator | Release, sender: str | None, now: float
-    ) -> tuple[dict[str, Any], list[Effect]]:
+    def asked(self, request: Question, sender: str | None, now: float) -> tuple[dict[str, Any], list[Effect]]:
         if isinstance(request, Coordinator):
             return {"coordinator": "OK"}, []
         return super().asked(request, sender, now)
@@ -193,7 +225,7 @@ MUTANTS: list[tuple[type[Bully], str | None, set[str]]] = [
     (Meek, None, {"not_the_highest", "unstable"}),
     (Egoist, "cut_pair", {"restless", "spins"}),
     (Stubborn, None, {"not_the_highest", "disagree"}),
-    (Restless, "flapping", {"restless"}),
+    (Restless, "flapping", {"restless", "unavailable"}),
     (DeafToRenewals, None, {"not_the_highest", "disagree"}),
 ]
 
