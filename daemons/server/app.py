@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 import trio
 
 from daemons.server.announcements import Announcements
+from daemons.server.bootstrap import Bootstrap
 from daemons.server.clock import ClockRounds
 from daemons.server.disk import DiskWatch
 from daemons.server.donor import Donor
@@ -62,13 +63,14 @@ class Server:
         self.announcements = Announcements(node, self.elections, out=out, inward=inward)
         writes = Writes(node)
         scrub = Scrub(node, askers)
+        donor = Donor(node)
         self.requests = requests = Requests(
             node,
             self.listener,
             writes=writes,
             reads=Reads(node),
             peers=PeerServices(node, writes, self.elections, gate),
-            donor=Donor(node),
+            donor=donor,
             operations=rounds.operations,
         )
         self.followers = [
@@ -88,6 +90,8 @@ class Server:
             self.announcements.listen,
             PeerRecords(node, offsets_ms=rounds.offsets_ms).run,
             DiskWatch(node).run,
+            donor.run,
+            Bootstrap(node, askers).run,
             scrub.run,
             scrub.repair,
         ]

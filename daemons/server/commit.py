@@ -69,6 +69,7 @@ class GroupCommit:
         self.make_room: Callable[[], bool] = lambda: False  # gives the reserve up; whether there was one
         self.commits = 0
         self.full = False
+        self.paused = False  # nothing is taken: the file is being exchanged
         self.slow = False  # set while a commit takes too long (A31)
         self.out_since: float | None = None  # when the commit that is out began, trio's seconds
         self._log = log
@@ -95,11 +96,17 @@ class GroupCommit:
         return self._entries + self._out
 
     @property
+    def at_rest(self) -> bool:
+        """Whether nothing is pending and no commit is out."""
+        return not self._items and self.out_since is None
+
+    @property
     def refusal(self) -> Refused | None:
         """Why nothing more is taken at present; None: it is."""
         if self.full:
             return Refused("storage_full", "Disco cheio; nada foi guardado")
-        if self.slow or self.backlog >= PENDING_ENTRIES_MAX or len(self._items) >= PENDING_CALLBACKS_MAX:
+        crowded = self.backlog >= PENDING_ENTRIES_MAX or len(self._items) >= PENDING_CALLBACKS_MAX
+        if self.slow or self.paused or crowded:
             return Refused("busy", "Servidor ocupado; tente de novo")
         return None
 

@@ -28,6 +28,14 @@ class Directory:
         self._pending_users: set[bytes] = set()
         self._pending_channels: set[str] = set()
 
+    def reload(
+        self, users: Mapping[bytes, str], channels: Iterable[str], *, heard_of: Mapping[bytes, str]
+    ) -> None:
+        """Everything anew from the store, while nothing is pending."""
+        self.users, self.channels, self.heard_of = dict(users), set(channels), dict(heard_of)
+        self.abandoned()
+        self.version += 1
+
     def has_user(self, uid: bytes) -> bool:
         return uid in self.users or uid in self._pending_users
 

@@ -220,7 +220,7 @@ class Replication:
         """One exchange: (the reply, whether the peer's whole vector is known, entries by kind)."""
         node, name = self._node, peer.member.name
         fields = {**vector_fields(node, name), "stopped": sorted(node.entries.stopped)}
-        fields["pull"] = node.commits.refusal is None and not node.installing
+        fields["pull"] = node.commits.refusal is None and node.bootstrap is None
         reply = await self._ask(peer, "sync", fields)
         try:
             page = codec.convert(reply, SyncPage)
@@ -233,6 +233,9 @@ class Replication:
         complete = link.hear(page.vector, whole=page.digest)
         node.confirmed(name, link.theirs)
         node.take_confirmations(page.confirmed)
+        if complete:
+            durable = node.entries.durable
+            node.behind(name, sum(max(0, n - durable.get(o, 0)) for o, n in link.theirs.items()))
         taken = take_runs(node, page.runs, name)
         if page.runs and not await node.commits.durable():
             taken = {}  # the disk is full

@@ -168,8 +168,6 @@ class Writes:
             raise refusal
         if node.fresh and not call.checked:
             raise Missing("busy", "Servidor ocupado; tente de novo")
-        if node.installing:
-            raise Refused("busy", "Servidor ocupado; tente de novo")
         if level is not Level.LOCAL and node.acks.full:
             raise Refused("busy", "Servidor ocupado; tente de novo")
         now_ms = node.batch_ms
