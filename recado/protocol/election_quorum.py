@@ -165,7 +165,7 @@ class QuorumBully(Electorate):
             case Canvass():
                 stage.answers.setdefault(member, (answer, now))
             case Deposing():
-                return effects + self._deposed(answer, now)
+                return effects + (self._deposed(answer, now) if member in stage.waiting else [])
             case Candidacy() if member not in stage.heard:
                 stage.heard.add(member)
                 if answer.election == "OK" and self._epochs.others[member] > self.me:
