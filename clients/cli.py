@@ -29,13 +29,15 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("channel", "clients.talk", "channel", "Create a channel."),
     ("publish", "clients.talk", "publish", "Say something on a channel."),
     ("dm", "clients.talk", "dm", "Say something to one user."),
+    ("outbox", "clients.outbox", "outbox", "Messages that wait to be confirmed: list, send, drop."),
     ("tail", "clients.look", "tail", "Show the last messages, and those that arrive."),
     ("history", "clients.look", "history", "Show a page of earlier messages."),
     ("sync", "clients.look", "sync", "Ask a server for all it has."),
     ("status", "clients.look", "status", "Show how a server sees the cluster."),
     ("bot", "clients.bot", "bot", "Make traffic."),
     ("verify", "clients.replica", "verify", "Compare replicas."),
-    ("replica", "clients.replica", "replica", "Look into a replica: replica dump."),
+    ("replica", "clients.replica", "replica", "Look into a replica: dump, quarantine."),
+    ("member", "clients.member", "member", "The list of servers: list, add, remove."),
 )
 
 

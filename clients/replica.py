@@ -1,4 +1,4 @@
-"""`recado verify` and `recado replica dump`: looking into replicas, with or without running servers."""
+"""`recado verify`, `recado replica dump|quarantine`: looking into replicas, beside running servers or not."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ from clients.session import words
 from clients.words import speaker
 from recado.protocol.printable import printable
 from storage.database import StorageError
-from storage.inspection import VIEW_NAMES, dump, find_replicas
+from storage.inspection import VIEW_NAMES, dump, find_replicas, quarantined
 from storage.report import Report
 from storage.verification import verify as compare
 
@@ -135,6 +135,34 @@ def dump_command(*, paths: tuple[Path, ...], data: Path, views: tuple[str, ...],
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     for path in paths or _chosen(paths, data)[:1]:
         _read(lambda path=path: _dump(path, views or VIEW_NAMES, as_json=as_json))  # type: ignore[misc]
+
+
+@replica.command(
+    "quarantine",
+    epilog="\b\nExamples:\n  recado replica quarantine\n  recado replica quarantine --json | jq .reason\n\n"
+    "Exit codes: 65 not a replica or unreadable, 78 no replica found.",
+)
+@_paths
+@data_option
+@json_option
+def quarantine_command(*, paths: tuple[Path, ...], data: Path, as_json: bool) -> None:
+    """Show what replicas keep aside: entries that can't be shown, and what peers sent that was refused."""
+    for path in _chosen(paths, data):
+        _read(lambda path=path: _quarantine(path, as_json=as_json))  # type: ignore[misc]
+
+
+def _quarantine(path: Path, *, as_json: bool) -> None:
+    rows = list(quarantined(path))
+    for row in rows:
+        if as_json:
+            document(replica=str(path), **row)
+        elif "state" in row:
+            click.echo(f"{path}  {row['origin']}  {row['state']}: nothing more of it is taken")
+        else:
+            whence = f"  from {printable(row['from_node'])}" if row["from_node"] else "  in the log"
+            click.echo(f"{path}  {row['origin']}/{row['seq']}  {printable(row['reason'])}{whence}")
+    if not rows and not as_json:
+        words(speaker()("quarantine.none", replica=path))
 
 
 def _dump(path: Path, views: tuple[str, ...], *, as_json: bool) -> None:

@@ -8,6 +8,21 @@ import os
 from recado.texts import Text, Texts, language
 
 WORDS: dict[str, Text] = {
+    # recado member
+    "member.invalid": Text("não dá um membro: {why}", "that makes no member: {why}"),
+    "member.taken": Text("{field} {value} já é de {name}", "{field} {value} is {name}'s already"),
+    "member.unknown": Text("{name} não está na lista ({known})", "{name} is not in the list ({known})"),
+    "member.last": Text("o último membro fica", "the last member stays"),
+    "member.overruled": Text(
+        "{path} foi escrito, mas outro arquivo de conf.d decide cluster.members",
+        "{path} was written, but another file of conf.d has the last word about cluster.members",
+    ),
+    "member.done": Text(
+        "{path} escrito; o mesmo em cada nó, depois reinicie os servidores, um de cada vez",
+        "{path} written; the same on every node, then restart the servers, one at a time",
+    ),
+    # recado replica quarantine
+    "quarantine.none": Text("nada em quarentena em {replica}", "nothing is quarantined in {replica}"),
     # recado up
     "up.starting": Text("iniciando {nodes} processos em {data}", "starting {nodes} processes in {data}"),
     "up.running": Text("Recado está no ar", "Recado is running"),
@@ -60,6 +75,17 @@ WORDS: dict[str, Text] = {
         "não se sabe se foi guardado: {why}\nrepita com --id {id}: aparece uma só vez",
         "whether it was kept is not known: {why}\nrepeat with --id {id}: it appears once",
     ),
+    "talk.queued": Text(
+        "sem confirmação, fica na caixa de saída ({id}): {why}\n`recado outbox send` envia de novo",
+        "not confirmed, kept in the outbox ({id}): {why}\n`recado outbox send` sends it again",
+    ),
+    "outbox.sent": Text("{count} enviadas, {waiting} esperam", "{count} sent, {waiting} waiting"),
+    "outbox.refused": Text("{id} recusada: {why} — {text}", "{id} refused: {why} — {text}"),
+    "outbox.given_up": Text(
+        "{id} abandonada, esperava há mais de 7 dias — {text}",
+        "{id} given up, it had waited for more than 7 days — {text}",
+    ),
+    "outbox.unknown": Text("não está na caixa de saída: {ids}", "not in the outbox: {ids}"),
     "look.sync": Text("o que {server} tem", "what {server} has"),
     "talk.no_answer": Text("ninguém responde: {why}", "nobody answers: {why}"),
     "talk.nobody": Text(
@@ -91,7 +117,19 @@ WORDS: dict[str, Text] = {
     "chat.unsure": Text(
         "não se sabe se foi feito; tente de novo", "whether it was done is not known; try again"
     ),
-    "chat.still": Text("ainda sem confirmação; enviando de novo…", "not confirmed yet; sending again…"),
+    "chat.queued": Text(
+        "sem confirmação; fica guardada aqui e é enviada de novo ({count} esperam)",
+        "not confirmed; it is kept here and sent again ({count} waiting)",
+    ),
+    "chat.refused": Text("! recusada: {why} — {text}", "! refused: {why} — {text}"),
+    "chat.given_up": Text("! abandonada depois de 7 dias — {text}", "! given up after 7 days — {text}"),
+    "chat.late": Text("(chegou tarde)", "(arrived late)"),
+    "chat.of_somebody": Text("(de outra pessoa)", "(somebody's)"),
+    "chat.gone": Text("! perdida com um servidor: {text}", "! lost with a server: {text}"),
+    "chat.not_written": Text(
+        "! não pôde ser guardada aqui ({why}); enviada assim mesmo",
+        "! can't be kept here ({why}); sent without",
+    ),
     "chat.who": Text("primeiro: /login SEUNOME", "first: /login YOURNAME"),
     "chat.none": Text("(nenhum)", "(none)"),
     "chat.logged_in": Text("você é {user}", "you are {user}"),
@@ -110,6 +148,9 @@ WORDS: dict[str, Text] = {
         "servidor {server}, coordenador {coordinator}, {of} servidores, relógio {clock}, desvio {offset} ms",
         "server {server}, coordinator {coordinator}, {of} servers, clock {clock}, offset {offset} ms",
     ),
+    "chat.status_mine": Text(
+        "última mensagem {tick}; na caixa de saída: {count}", "last message {tick}; in the outbox: {count}"
+    ),
     "chat.help": Text(
         """  TEXTO                diz no canal atual (//TEXTO se começa com /)
   /login NOME          entra com um nome
@@ -119,7 +160,8 @@ WORDS: dict[str, Text] = {
   /msg NOME TEXTO      mensagem direta ("nome com espaço")
   /history [N]         mensagens anteriores do canal
   /status  /menu  /quit
-  ✓ um servidor guardou, ✓✓ mais de um; Tab completa, setas repetem""",
+  … ainda não, ✓ um servidor guardou, ✓✓ a maioria, ✓✓✓ todos
+  Tab completa, setas repetem""",
         """  TEXT                 says it on the current channel (//TEXT if it begins with /)
   /login NAME          take a name
   /users  /channels    list users, channels
@@ -128,7 +170,8 @@ WORDS: dict[str, Text] = {
   /msg NAME TEXT       direct message ("name with spaces")
   /history [N]         earlier messages of the channel
   /status  /menu  /quit
-  ✓ one server keeps it, ✓✓ more than one; Tab completes, arrows repeat""",
+  … not yet, ✓ one server keeps it, ✓✓ most of them, ✓✓✓ all
+  Tab completes, arrows repeat""",
     ),
     "menu.login": Text("entrar com um nome", "log in"),
     "menu.users": Text("listar usuários", "list users"),

@@ -59,6 +59,25 @@ def open_for_inspection(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def quarantined(path: Path) -> Iterator[dict[str, Any]]:
+    """What a replica keeps aside, ready for JSON, and the origins of which it takes nothing more.
+
+    ``{"origin", "seq", "reason", "from_node", "raw"}``: `from_node` is empty for an entry that is in the
+    log and can't be shown, else who sent what was refused; `raw` (hexadecimal) is as much of its bytes
+    as was kept.  For an origin that was stopped: ``{"origin", "state"}``.
+    """
+    with closing(open_for_inspection(path)) as connection, classified(path):
+        connection.execute("begin")
+        rows = connection.execute("select origin, state from origin where state <> 'open' order by origin")
+        for origin, state in rows:
+            yield {"origin": origin, "state": state}
+        for origin, seq, reason, from_node, raw in connection.execute(
+            "select origin, seq, reason, from_node, raw from quarantine order by origin, seq"
+        ):
+            shown = None if raw is None else raw.hex()
+            yield {"origin": origin, "seq": seq, "reason": reason, "from_node": from_node, "raw": shown}
+
+
 def dump(path: Path, *, views: Sequence[str] = VIEW_NAMES) -> Iterator[dict[str, Any]]:
     """Every row of the views, one consistent state, ready for JSON: ``{"view": name, column: value, …}``."""
     from sqlite_utils.db import Database
