@@ -22,7 +22,9 @@ from recado.settings import Broker
 from recado.wire.ports import Asker, Incoming, Listener, Outgoing, WireError
 
 # Meant for one certain server: spread over all of them they would only do harm.
-_NOT_OFFERED = frozenset({"adjust", "election", "coordinator", "release", "replicate"})
+_NOT_OFFERED = frozenset(
+    {"adjust", "prevote", "abdicate", "election", "coordinator", "release", "replicate"}
+)
 _READ_ONLY = frozenset({"status", "who_coordinator", "clock", "list", "sync"})
 _RETRY_AFTER_SECONDS = 0.5
 

@@ -51,11 +51,11 @@ def test_the_page_lists_every_setting_as_it_is() -> None:
 
 
 def test_every_setting_is_read() -> None:
-    """No setting is without a reader in the daemons (`mode` has one value, for the time being)."""
+    """No setting is without a reader in the daemons."""
     sources = [*(ROOT / "daemons").rglob("*.py"), ROOT / "recado" / "config.py"]
     code = "".join(file.read_text("utf-8") for file in sources)
     names = {s.key: s.key.rpartition(".")[2] for s in describe()}
-    assert [key for key, name in names.items() if f".{name}" not in code] == ["server.mode"]
+    assert [key for key, name in names.items() if f".{name}" not in code] == []
 
 
 def test_every_setting_says_what_it_is_for() -> None:

@@ -75,32 +75,20 @@ def said(value: Any) -> str:
     return words(value)
 
 
-def phases(rules: Rules = ALL_RULES) -> dict[str, Callable[[], World]]:
-    def listening() -> World:
-        return World(rules, at=START + 1)
+def quiet_phases(rules: Rules = ALL_RULES) -> dict[str, Callable[[], World]]:
+    """Those in which s2 neither leads nor stands."""
+
+    def following(coordinator: Epoch, **options: Any) -> World:
+        world = World(rules, **options)
+        world.ask(renew(coordinator))
+        world.now += 1
+        return world
 
     def without() -> World:
-        world = canvassing()
+        world = World(rules)
+        world.tick()
         world.silence("s1", "s3")
         world.now += 0.1
-        return world
-
-    def following_higher() -> World:
-        world = World(rules)
-        world.ask(renew(HIGH))
-        world.now += 1
-        return world
-
-    def following_lower() -> World:
-        world = World(rules)
-        world.ask(renew(LOW))
-        world.now += 1
-        return world
-
-    def holding() -> World:
-        world = World(rules, boots=3)
-        world.ask(renew(LOW))
-        world.now += 1
         return world
 
     def voted_for_lower() -> World:
@@ -108,13 +96,26 @@ def phases(rules: Rules = ALL_RULES) -> dict[str, Callable[[], World]]:
         world.ask(elect(later(LOW, 8)))
         return world
 
+    return {
+        "listening": lambda: World(rules, at=START + 1),
+        "without": without,
+        "following_higher": lambda: following(HIGH),
+        "following_lower": lambda: following(LOW),
+        "holding": lambda: following(LOW, boots=3),
+        "voted_for_lower": voted_for_lower,
+    }
+
+
+def busy_phases(rules: Rules = ALL_RULES) -> dict[str, Callable[[], World]]:
+    """Those in which it leads, or is about to."""
+
     def canvassing() -> World:
         world = World(rules)
         world.tick()
         return world
 
     def deposing() -> World:
-        world = following_lower()
+        world = quiet_phases(rules)["following_lower"]()
         world.tick()
         world.answer("s1", **FREE | {"held": "s1", "held_seconds": 5.0, "acting": [7, 1, "s1", "b1"]})
         world.answer("s3", **FREE | {"held": "s1", "held_seconds": 5.0})
@@ -138,11 +139,11 @@ def phases(rules: Rules = ALL_RULES) -> dict[str, Callable[[], World]]:
         world.answer("s1", coordinator="refused", epoch=[8, 1, "s1", "b1"])
         return world
 
-    rows = (
-        listening, without, following_higher, following_lower, holding, voted_for_lower, canvassing, deposing,
-        standing, leading, standing_again,
-    )  # fmt: skip
-    return {row.__name__: row for row in rows}
+    return {row.__name__: row for row in (canvassing, deposing, standing, leading, standing_again)}
+
+
+def phases(rules: Rules = ALL_RULES) -> dict[str, Callable[[], World]]:
+    return quiet_phases(rules) | busy_phases(rules)
 
 
 INPUTS: dict[str, Callable[[World], Iterable[Any]]] = {

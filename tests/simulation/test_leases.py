@@ -12,7 +12,12 @@ from recado.settings import Timings
 Simulate = Callable[..., Any]
 MEMBER = {"v": 2, "cluster": "recado", "boot": "b"}
 # What docs/operations.md recommends for servers on one fast network.
-FAST_NETWORK = Timings(election_lease_seconds=1.2, election_renew_seconds=0.3, election_rpc_seconds=0.25)
+FAST_NETWORK = Timings(
+    election_lease_seconds=1.2,
+    election_renew_seconds=0.3,
+    election_rpc_seconds=0.25,
+    election_hold_seconds=1.0,
+)
 
 
 async def ready(world: World) -> None:
