@@ -1,8 +1,9 @@
 """`recado users|channels|history|tail|sync|status`: the commands that read."""
 
 import heapq
+import signal
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 
 import anyio
 import click
@@ -131,6 +132,11 @@ def history(
     "-n", "count", type=click.IntRange(0, 1000), default=10, show_default=True, help="Earlier ones first."
 )
 @click.option("--direct", is_flag=True, help="The user's direct messages; with channels named, both.")
+@click.option(
+    "--resume",
+    metavar="NAME",
+    help="With -f: go on where the last run under this name stopped; the first begins with -n.",
+)
 @user_option
 @where_options
 @json_option
@@ -140,6 +146,7 @@ def tail(
     follow: bool,
     count: int,
     direct: bool,
+    resume: str | None,
     user: str | None,
     where: Where,
     as_json: bool,
@@ -149,6 +156,8 @@ def tail(
     Without CHANNEL and without --direct: of all channels.
     """
     who = need_user(user) if direct else user
+    if resume is not None and not follow:
+        raise click.UsageError("--resume goes with --follow")
 
     def show(message: Message) -> None:
         if as_json:
@@ -161,11 +170,16 @@ def tail(
         async with open_chat(there, who) as chat:
             every = not names and not direct
             followed = await chat.channels() if every else names
+            if resume is not None:
+                incoming = chat.subscribe(*followed, direct=direct, backlog=count, resume=resume)
+                await _follow(chat, incoming, every=every, show=show)
+                return
             last, cursor = await _last(chat, followed, count=count, direct=direct)
             for message in last:
                 show(message)
             if follow:
-                await _follow(chat, followed, cursor=cursor, direct=direct, every=every, show=show)
+                incoming = chat.subscribe(*followed, direct=direct, since=cursor)
+                await _follow(chat, incoming, every=every, show=show)
 
     run(do, where=where)
 
@@ -190,23 +204,27 @@ async def _last(
 
 async def _follow(
     chat: Chat,
-    names: Sequence[str],
+    subscription: AbstractAsyncContextManager[Subscription],
     *,
-    cursor: Cursor,
-    direct: bool,
     every: bool,
     show: Callable[[Message], None],
 ) -> None:
-    """Show what comes after the cursor, for ever; with `every` also on channels created meanwhile."""
-    async with (
-        chat.subscribe(*names, direct=direct, since=cursor) as incoming,
-        anyio.create_task_group() as duties,
-    ):
-        if every:
-            duties.start_soon(_join_new, chat, incoming)
-        async for message in incoming:
-            show(message)
+    """Show what arrives, until a signal; with `every` also on channels created meanwhile."""
+    async with anyio.create_task_group() as duties:
+        duties.start_soon(_leave_on_signal, duties.cancel_scope)
+        async with subscription as incoming:
+            if every:
+                duties.start_soon(_join_new, chat, incoming)
+            async for message in incoming:
+                show(message)
         duties.cancel_scope.cancel()
+
+
+async def _leave_on_signal(scope: anyio.CancelScope) -> None:
+    """A cursor is kept on the way out."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            scope.cancel()
 
 
 async def _join_new(chat: Chat, incoming: Subscription) -> None:

@@ -42,6 +42,12 @@ id_option = click.option(
     help="The id of an earlier try, to send the same again: it appears once.",
 )
 
+outbox_option = click.option(
+    "--outbox",
+    is_flag=True,
+    help="Write the message down first; if nobody confirms it, it waits for `outbox send`.",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Where:
@@ -151,7 +157,8 @@ _WHERE_OPTIONS = (
         type=click.Path(path_type=Path, file_okay=False),
         envvar="RECADO_STATE",
         metavar="DIR",
-        help="Where the proof of a login is kept.  [env: RECADO_STATE; default: ~/.local/state/recado]",
+        help="Where a client's own files are: the proof of a login, the outbox, cursors.  "
+        "[env: RECADO_STATE; default: ~/.local/state/recado]",
     ),
 )
 

@@ -22,6 +22,7 @@ from recado.client import (
     NameRefused,
     NoAnswer,
     Patience,
+    Queued,
     RefusedByServer,
     TextRefused,
     connect,
@@ -29,6 +30,7 @@ from recado.client import (
 from recado.texts import error_text
 
 _LISTENING_SECONDS = 1.5  # a restart of the reference takes about one
+QUEUED = "queued"  # this program's own code: no server says it
 T = TypeVar("T")
 
 
@@ -111,6 +113,9 @@ def ended(error: ChatError | Ended | OSError) -> Ended:
         text = say("talk.indeterminate", why=error, id=error.id.hex())
         fields = {"id": error.id.hex(), "acks": error.acks, "of": error.of}
         return Ended(text, TEMPORARY, code="indeterminate", **fields)
+    if isinstance(error, Queued):
+        text = say("talk.queued", why=error.why, id=error.id.hex())
+        return Ended(text, TEMPORARY, code=QUEUED, id=error.id.hex())
     if isinstance(error, NoAnswer):
         return Ended(say("talk.no_answer", why=error), UNAVAILABLE)
     if isinstance(error, RefusedByServer):

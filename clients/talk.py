@@ -9,6 +9,7 @@ from clients.options import (
     json_option,
     level_option,
     need_user,
+    outbox_option,
     text_argument,
     user_option,
     where_options,
@@ -80,6 +81,7 @@ def channel(
 @user_option
 @level_option
 @id_option
+@outbox_option
 @where_options
 @json_option
 def publish(
@@ -89,6 +91,7 @@ def publish(
     user: str | None,
     level: str | None,
     ident: bytes | None,
+    outbox: bool,
     where: Where,
     as_json: bool,
 ) -> None:
@@ -97,7 +100,7 @@ def publish(
 
     async def do() -> Receipt:
         async with open_chat(where, who, level=level) as chat:
-            return await chat.publish(channel, said, id=ident)
+            return await chat.publish(channel, said, id=ident, outbox=outbox)
 
     receipt = run(do, where=where)
     _tell(receipt, speaker()("talk.sent"), as_json=as_json, channel=channel, user=who)
@@ -113,6 +116,7 @@ def publish(
 @user_option
 @level_option
 @id_option
+@outbox_option
 @where_options
 @json_option
 def dm(
@@ -122,6 +126,7 @@ def dm(
     user: str | None,
     level: str | None,
     ident: bytes | None,
+    outbox: bool,
     where: Where,
     as_json: bool,
 ) -> None:
@@ -130,7 +135,7 @@ def dm(
 
     async def do() -> Receipt:
         async with open_chat(where, who, level=level) as chat:
-            return await chat.message(peer, said, id=ident)
+            return await chat.message(peer, said, id=ident, outbox=outbox)
 
     receipt = run(do, where=where)
     _tell(receipt, speaker()("talk.sent"), as_json=as_json, dst=peer, user=who)

@@ -129,7 +129,7 @@ class Chat:
             receipt = await chat.publish("geral", "oi", level="quorum", id=unsure.id)
         """
         unsent = self._unsent(text, channel=checked(names.channel_name, channel), id=id, level=level)
-        return await (self.outbox.post(unsent) if outbox else self._say(unsent, deadline_seconds))
+        return await (self.outbox.post if outbox else self._say)(unsent, deadline_seconds)
 
     async def message(
         self,
@@ -146,7 +146,7 @@ class Chat:
         await chat.message("bob", "psst")
         """
         unsent = self._unsent(text, dst=checked(names.user_name, dst), id=id, level=level)
-        return await (self.outbox.post(unsent) if outbox else self._say(unsent, deadline_seconds))
+        return await (self.outbox.post if outbox else self._say)(unsent, deadline_seconds)
 
     @property
     def outbox(self) -> Outbox:

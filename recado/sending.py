@@ -14,7 +14,7 @@ from recado.failures import Busy, Closed, Indeterminate, NoAnswer, Queued, Refus
 from recado.outbox import OutboxFile, Unsent
 from recado.values import Receipt
 
-Write = Callable[[Unsent], Awaitable[Receipt]]
+Write = Callable[[Unsent, float | None], Awaitable[Receipt]]  # and within how many seconds
 PAUSE_SECONDS = 1.0  # before the next try of what is waiting; doubles
 PAUSE_SECONDS_MAX = 30.0
 ELSEWHERE = frozenset({"draining", "storage_full", "busy", "internal"})  # refusals that end by themselves
@@ -52,8 +52,8 @@ class Outbox:
         """Give a message up; False if it was not there.  It may have been kept by a server."""
         return self._file.done(id)
 
-    async def post(self, message: Unsent) -> Receipt:
-        """Write a message down, then send it, after those that wait before it.
+    async def post(self, message: Unsent, deadline_seconds: float | None = None) -> Receipt:
+        """Write a message down, then send it, after those that wait before it, each within the deadline.
 
         Raises `Queued` if it has to wait, `RefusedByServer` if it was refused (then it is not kept),
         `OSError` if it could not be written down (then it was not sent).
@@ -65,7 +65,7 @@ class Outbox:
                 if waiting.refused and waiting.id != message.id:
                     continue
                 try:
-                    receipt = await self._send(waiting)
+                    receipt = await self._send(waiting, deadline_seconds)
                 except (NoAnswer, Indeterminate, Busy) as error:
                     raise Queued(message.id, why=error) from error
                 except RefusedByServer as refused:
@@ -120,10 +120,10 @@ class Outbox:
                 pause = PAUSE_SECONDS
                 await anyio.sleep(pause)  # whoever has written something down sends it first
 
-    async def _send(self, message: Unsent) -> Receipt:
+    async def _send(self, message: Unsent, deadline_seconds: float | None = None) -> Receipt:
         """One try.  Raises what writes raise; a refusal that ends by itself is `Busy`."""
         try:
-            receipt = await self._write(message)
+            receipt = await self._write(message, deadline_seconds)
         except RefusedByServer as error:
             if error.code in ELSEWHERE and not isinstance(error, Busy):
                 raise Busy(error.code, error.text, server=error.server) from error

@@ -121,6 +121,7 @@ async def terminal_lines(
         bottom_toolbar=toolbar,
         erase_when_done=True,  # the line comes back as a message with its tick
         mouse_support=False,
+        refresh_interval=1.0,  # ticks rise by themselves
     )
 
     async def lines() -> AsyncIterator[str]:

@@ -5,6 +5,7 @@ arrives is shown meanwhile.
 """
 
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import anyio
@@ -35,6 +36,7 @@ from clients.render import message_line
 from clients.session import open_chat
 from recado.client import (
     Busy,
+    Change,
     ChannelExists,
     Chat,
     ChatError,
@@ -42,6 +44,7 @@ from recado.client import (
     Indeterminate,
     Message,
     NoAnswer,
+    Receipt,
     RefusedByServer,
     Subscription,
 )
@@ -49,6 +52,9 @@ from recado.protocol.printable import printable
 from recado.texts import Texts, error_text
 
 BACKLOG = 10
+MISSED_MAX = 50  # of what was said since the last time; the rest is in /history
+SEND_SECONDS = 7.0  # then a message waits in the outbox; while nobody answers at all, at once
+TICKS_SECONDS = 1.0
 LOOK_SECONDS = 3.0
 ANSWER_SECONDS = 7.0  # two servers that don't answer within 3 s are passed over in it
 NAMES_ROUNDS = 10  # the names for the Tab key are asked for every so many looks
@@ -81,7 +87,8 @@ class Room:
 
     def toolbar(self) -> str:
         state = "sending" if self.outbox.sending else "connected" if self.connected else "reconnecting"
-        return f" {printable(self.user or '-')}  {self._say('chat.' + state)}  /menu  /help"
+        tick = f"  {self.outbox.tick}" if self.outbox.tick else ""
+        return f" {printable(self.user or '-')}  {self._say('chat.' + state)}{tick}  /menu  /help"
 
     # Life ---------------------------------------------------------------------------------------
 
@@ -89,7 +96,13 @@ class Room:
         """Connect as `user` (None: read only).  Raises `NameRefused`."""
         await self.close()
         self._chat = await self._stack.enter_async_context(open_chat(self._where, user, level=self._level))
-        self._incoming = await self._stack.enter_async_context(self._chat.subscribe(direct=user is not None))
+        incoming = self._chat.subscribe(
+            direct=user is not None,
+            resume=None if user is None else f"chat {user}",
+            most=MISSED_MAX,
+            on_change=self._changed,
+        )
+        self._incoming = await self._stack.enter_async_context(incoming)
         self.user = user
         self._reader = anyio.CancelScope()
         duties.start_soon(self._attend, self._incoming, self._chat, self._reader)
@@ -108,6 +121,9 @@ class Room:
         with scope:
             async with anyio.create_task_group() as duties:
                 duties.start_soon(self._look, chat)
+                duties.start_soon(self._look_at_ticks, chat)
+                if self.user is not None:
+                    duties.start_soon(self._keep_sending, chat)
                 async for message in incoming:
                     self._arrived(message)
 
@@ -116,7 +132,24 @@ class Room:
             return
         if self._missed is not None:
             self._missed += 1
-        self._face.message(message_line(message, channel=True, now=time.time()))
+        late = f"  {self._say('chat.late')}" if message.late else ""
+        self._face.message(message_line(message, channel=True, now=time.time()) + late)
+
+    def _changed(self, change: Change) -> None:
+        if change.lost:
+            text = self.outbox.text_of(change.id) or self._say("chat.of_somebody")
+            self._face.notice(self._say("chat.gone", text=text))
+
+    async def _look_at_ticks(self, chat: Chat) -> None:
+        while True:
+            await anyio.sleep(TICKS_SECONDS)
+            self.outbox.look(chat)
+
+    async def _keep_sending(self, chat: Chat) -> None:
+        try:
+            await chat.outbox.keep_sending(lambda sent: self.outbox.left(sent, chat))
+        except OSError as error:
+            self._face.notice(self._say("chat.not_written", why=printable(str(error))))
 
     async def _look(self, chat: Chat) -> None:
         """Notice that nobody answers, and say when somebody does again, and what was missed."""
@@ -216,6 +249,10 @@ class Room:
                     offset=lag,
                 )
             )
+            if self.user is not None:
+                count = len(chat.outbox.unsent)
+                tick = self.outbox.tick or "-"
+                self._face.message(self._say("chat.status_mine", tick=tick, count=count))
 
     async def _login(self, user: str, duties: anyio.abc.TaskGroup) -> None:
         joined = () if self._incoming is None else self._incoming.channels
@@ -279,18 +316,33 @@ class Room:
         if channel is None:
             self._face.notice("! " + self._say("chat.not_joined"))
             return
-        await self.outbox.send(
+        await self._send(
             f"#{printable(channel)} <{printable(chat.user)}> {printable(text)}",
-            lambda ident: chat.publish(channel, text, id=ident),
+            text,
+            lambda ident, **how: chat.publish(channel, text, id=ident, **how),
         )
 
     async def _direct(self, intent: Direct) -> None:
         chat = self._open()
         if self._known():
-            await self.outbox.send(
+            await self._send(
                 f"{printable(chat.user)} -> {printable(intent.user)}: {printable(intent.text)}",
-                lambda ident: chat.message(intent.user, intent.text, id=ident),
+                intent.text,
+                lambda ident, **how: chat.message(intent.user, intent.text, id=ident, **how),
             )
+
+    async def _send(self, line: str, text: str, write: Callable[..., Awaitable[Receipt]]) -> None:
+        chat = self._open()
+        deadline = SEND_SECONDS if self.connected else 1.0
+
+        async def written_down(ident: bytes) -> Receipt:
+            try:
+                return await write(ident, outbox=True, deadline_seconds=deadline)
+            except OSError as error:
+                self._face.notice(self._say("chat.not_written", why=printable(str(error))))
+                return await write(ident)
+
+        await self.outbox.send(line, text, chat=chat, write=written_down)
 
     def _known(self) -> bool:
         if self.user is None:

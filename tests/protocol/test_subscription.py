@@ -1,16 +1,15 @@
 """Gap-free subscriptions: single cases, bad input, bounds; and the table."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import goldens
 import pytest
 
 from recado.protocol.copies import ident_digest
 from recado.protocol.effects import Note
 from recado.protocol.limits import SUBSCRIPTION_BUFFER_MAX, SUBSCRIPTION_IDENTS_MAX
 from recado.protocol.publications import ident_of
-from recado.protocol.subscription import Audit, Effect, Fetch, Lost, Moved, Show, Subscription
+from recado.protocol.subscription import Effect, Fetch, Moved, Show, Subscription
 
 
 def message(
@@ -318,179 +317,3 @@ def test_known_idents_are_not_shown_again() -> None:
     machine.page([], upto={"a": 1}, more=False, request_no=1, now=0.0)
     assert machine.published(message(1, origin="b", clock=5, id=b"x", message="oi"), now=0.0) == []
     assert machine.cursor == {"a": 1, "b": 1}
-
-
-def test_a_lagging_server_is_no_lost_disk() -> None:
-    """Less of another server's origin leads to no audit if somebody has it within ten seconds (A45)."""
-    machine = _doubted()
-    assert machine.deadline == 10.0
-    assert machine.tick(9.9) == []
-    machine.beacon({}, now=9.9, server="y", boot="1", vector={"a": 2})
-    assert machine.deadline is None
-
-
-def test_lost_disk_rolls_back() -> None:
-    """What no member has any more is told, its copies may be shown again, history is asked anew (E8)."""
-    machine = _audited()
-    effects = machine.audited({"a": 1}, now=11.0)
-    assert Lost(b"a2", (20, "a", 2)) in effects
-    (last,) = fetches(effects)
-    assert (last.since, last.request_no) == (None, 2)
-    (after,) = fetches(machine.page([message(1)], upto={"a": 1}, more=False, request_no=2, now=11.0))
-    assert after.since == {"a": 1}
-    again = message(1, origin="b", clock=50, id=b"a2", message="a2")
-    effects = machine.page([again], upto={"a": 1, "b": 1}, more=False, request_no=3, now=11.0)
-    assert texts(effects) == ["a2"]
-    assert machine.phase == "live"
-
-
-def test_lost_copy_moves_the_message_to_the_next_one() -> None:
-    """A message whose first copy is lost stands where its second one does."""
-    machine = _seen_one()
-    machine.published(message(1, origin="b", clock=99, id=b"a1", message="a1"), now=0.0)
-    machine.beacon({}, now=0.0, server="", boot="1", vector={"a": 0})
-    effects = machine.audited({"b": 1}, now=0.0)
-    assert Moved(b"a1", (10, "a", 1), (99, "b", 1)) in effects
-    assert not any(isinstance(effect, Lost) for effect in effects)
-
-
-def test_lost_message_with_a_hidden_copy_is_found_again() -> None:
-    """A copy that pages left out, since the lost one stood before it, is shown in its stead."""
-    machine = live({"b": 4})
-    machine.published(message(1), now=0.0)
-    machine.beacon({}, now=0.0, server="", boot="1", vector={"a": 0})
-    effects = machine.audited({}, now=0.0)
-    assert Lost(b"a1", (10, "a", 1)) in effects
-    hidden = message(3, origin="b", clock=12, id=b"a1", message="a1")
-    found = machine.page([hidden], upto={"b": 4}, more=False, request_no=2, now=0.0)
-    assert texts(found) == ["a1"]
-
-
-def test_page_of_before_a_rollback_is_forgotten() -> None:
-    """A page that was asked for with the old cursor covers nothing after the rollback."""
-    machine = _audited()
-    (fetch,) = fetches(machine.published(message(9, origin="b"), now=10.0))
-    machine.audited({"a": 1}, now=11.0)
-    effects = machine.page([message(8)], upto={"a": 9}, more=False, request_no=fetch.request_no, now=11.0)
-    assert texts(effects) == []
-    assert machine.cursor == {"a": 1}
-
-
-def test_unanswered_audits_are_repeated_ever_more_seldom() -> None:
-    """While a member does not answer nothing is rolled back, and the pauses grow to five minutes."""
-    machine, now, pauses = _audited(), 10.0, []
-    for _ in range(8):
-        assert machine.audited(None, now=now) == []
-        assert machine.deadline is not None
-        pauses.append(machine.deadline - now)
-        now = machine.deadline
-        assert machine.tick(now) == [Audit({"a": 2})]
-    assert pauses == [5, 10, 20, 40, 80, 160, 300, 300]
-    assert machine.cursor == {"a": 2}
-
-
-def _opening() -> Subscription:
-    machine = Subscription()
-    machine.tick(0.0)
-    return machine
-
-
-def _seen_one() -> Subscription:
-    machine = live()
-    machine.published(message(1), now=0.0)
-    return machine
-
-
-def _gap() -> Subscription:
-    machine = _seen_one()
-    machine.published(message(3), now=0.0)
-    return machine
-
-
-def _waiting() -> Subscription:
-    machine = _gap()
-    machine.failed(2, now=0.0)
-    return machine
-
-
-def _page(machine: Subscription, *seqs: int, upto: int, more: bool = False) -> list[Effect]:
-    entries = [message(seq) for seq in seqs]
-    request_no = machine._request or 99
-    return machine.page(entries, upto={"a": upto}, more=more, request_no=request_no, now=1.0)
-
-
-def _doubted() -> Subscription:
-    machine = _seen_one()
-    machine.published(message(2), now=0.0)
-    machine.beacon({}, now=0.0, server="z", boot="1", vector={"a": 1})
-    return machine
-
-
-def _audited() -> Subscription:
-    machine = _doubted()
-    machine.tick(10.0)
-    return machine
-
-
-FOREIGN = {"user": "eva", "message": "oi", "channel": "geral", "timestamp": 1, "clock": 2}
-PHASES: dict[str, Callable[[], Subscription]] = {
-    "opening, nothing asked": Subscription,
-    "opening, page 1 out": _opening,
-    "opening from cursor a=1, page 1 out": lambda: (m := Subscription({"a": 1}), m.tick(0.0))[0],
-    "live, seen a1": _seen_one,
-    "fetching, seen a1, a3 held": _gap,
-    "waiting, seen a1, a3 held": _waiting,
-    "live, seen a2, a suspected": _doubted,
-    "live, seen a2, a audited": _audited,
-}
-INPUTS: dict[str, Callable[[Subscription], Iterable[Effect]]] = {
-    "published a1 (prev 0)": lambda m: m.published(message(1), now=1.0),
-    "published a2 (prev 1)": lambda m: m.published(message(2), now=1.0),
-    "published a5 (prev 4)": lambda m: m.published(message(5), now=1.0),
-    "published b1 (prev 0)": lambda m: m.published(message(1, origin="b"), now=1.0),
-    "published without origin": lambda m: m.published(FOREIGN, now=1.0),
-    "published junk seq": lambda m: m.published(message(1) | {"seq": "x"}, now=1.0),
-    "beacon a=1": lambda m: m.beacon({"a": 1}, now=1.0),
-    "beacon a=4": lambda m: m.beacon({"a": 4}, now=1.0),
-    "beacon of a's server: a=0": lambda m: m.beacon({}, now=1.0, server="", boot="1", vector={"a": 0}),
-    "beacon of another server: a=0": lambda m: m.beacon({}, now=1.0, server="z", boot="1", vector={"a": 0}),
-    "beacon of another server: a=9": lambda m: m.beacon({}, now=1.0, server="z", boot="1", vector={"a": 9}),
-    "all members: at most a=1": lambda m: m.audited({"a": 1}, now=1.0),
-    "all members: none has a": lambda m: m.audited({}, now=1.0),
-    "not all members answered": lambda m: m.audited(None, now=1.0),
-    "page a1 a2 upto 2": lambda m: _page(m, 1, 2, upto=2),
-    "page a1 upto 1": lambda m: _page(m, 1, upto=1),
-    "page a2 upto 2, more": lambda m: _page(m, 2, upto=2, more=True),
-    "page of another request": lambda m: m.page([], upto={"a": 9}, more=False, request_no=77, now=1.0),
-    "failed": lambda m: m.failed(m._request or 99, now=1.0),
-    "failed of another request": lambda m: m.failed(77, now=1.0),
-    "tick at 0.1 s": lambda m: m.tick(0.1),
-    "tick at 1 s": lambda m: m.tick(1.0),
-    "tick at 10 s": lambda m: m.tick(10.0),
-}
-
-
-def _state(m: Subscription) -> str:
-    have = " ".join(f"{o}={n}" for o, n in sorted((m.cursor or {}).items())) or "-"
-    return f"{m.phase}, have {have}, held {m._held.messages}, deadline {m.deadline}"
-
-
-def _effect(effect: Effect) -> str:
-    match effect:
-        case Show(body, late):
-            return f"show {body['message']}" + (" (late)" if late else "")
-        case Fetch(since, number, limit, elsewhere):
-            what = f"the last {limit}" if since is None else f"since {since}"
-            return f"fetch {number}: {what}" + (", elsewhere" if elsewhere else "")
-        case Moved(id_, was, place):
-            return f"move {id_!r} from {was} to {place}"
-        case Lost(id_, was):
-            return f"lost {id_!r} at {was}"
-        case Audit(doubted):
-            return f"audit {doubted}"
-    return f"log: {effect.event} {dict(effect.fields)}"
-
-
-def test_table() -> None:
-    """Every phase with every input does what the table says."""
-    goldens.check("subscription", goldens.table(PHASES, INPUTS, state=_state, effect=_effect))
