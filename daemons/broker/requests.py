@@ -22,9 +22,7 @@ from recado.settings import Broker
 from recado.wire.ports import Asker, Incoming, Listener, Outgoing, WireError
 
 # Meant for one certain server: spread over all of them they would only do harm.
-_NOT_OFFERED = frozenset(
-    {"adjust", "prevote", "abdicate", "election", "coordinator", "release", "replicate"}
-)
+_NOT_OFFERED = frozenset({"adjust", "prevote", "abdicate", "election", "coordinator", "release", "replicate"})
 _READ_ONLY = frozenset({"status", "who_coordinator", "clock", "list", "sync"})
 _RETRY_AFTER_SECONDS = 0.5
 
@@ -110,14 +108,14 @@ class RoundRobin:
         )
 
     def _error(self, service: str, *, code: str, clock: int, text: str | None = None) -> bytes:
-        extra = {"retry_after": _RETRY_AFTER_SECONDS} if code == "busy" else None
+        extra = {"busy": {"retry_after": _RETRY_AFTER_SECONDS}, "indeterminate": {"indeterminate": True}}
         return error_reply(
             service,
             code=code,
             clock=self._lamport.reply_to(clock),
             now_seconds=self._wall(),
             text=text,
-            extra=extra,
+            extra=extra.get(code),
         )
 
     async def _answer(self, envelope: tuple[bytes, ...], body: bytes, asked: Asked) -> None:

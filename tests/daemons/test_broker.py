@@ -128,6 +128,7 @@ async def test_a_write_is_repeated_only_if_its_retry_is_recognised(
             assert answer["server"] == 1
         else:
             assert (answer["status"], answer["code"]) == ("erro", "indeterminate")
+            assert answer["indeterminate"] is True
             assert answer["message"] == answer["description"] != ""
             assert answer["clock"] > extra.get("clock", 0)
             assert isinstance(answer["timestamp"], int)
