@@ -8,7 +8,7 @@ MODULES := tests/system/node/node_modules/.package-lock.json
 # What `make up ARGS="--servers 5"` hands on.
 ARGS ?=
 
-.PHONY: check lint types floors quick test up bench docs clean
+.PHONY: check lint types floors quick test torture up bench docs clean
 
 check: lint types floors quick
 
@@ -37,6 +37,10 @@ $(MODULES): tests/system/node/package-lock.json
 
 test: $(STAMP) $(MODULES)
 	$(BIN)/pytest tests
+
+# Real processes through kills, cuts and power cuts; ARGS="--hours 4", "--servers 5", "--seed …".
+torture: $(STAMP)
+	$(BIN)/python -m tests.torture $(ARGS)
 
 up: $(STAMP)
 	@$(BIN)/recado up $(ARGS)
