@@ -49,6 +49,7 @@ async def serve(config: Config, life: Life) -> None:
                         entropy=os.urandom,
                         random=SystemRandom(),
                         committer=commit_in_thread,
+                        aside=commit_in_thread,
                         boottime=lambda: clock_gettime(CLOCK_BOOTTIME),
                     ),
                     log=log,

@@ -167,12 +167,12 @@ class Bootstrap:
     async def _install(self, candidate: Candidate) -> None:
         node = self._node
         with trio.CancelScope(shield=True):  # a thread can't be cancelled, and its file may not go before it
-            await node.surroundings.committer(lambda: _ignore(candidate.examine()))
+            await node.surroundings.aside(lambda: _ignore(candidate.examine()))
         self._progress("joining our own entries")
         while candidate.merge(node.store, most=MERGE_ENTRIES):
             await trio.lowlevel.checkpoint()
         with trio.CancelScope(shield=True):
-            await node.surroundings.committer(candidate.flush)
+            await node.surroundings.aside(candidate.flush)
         node.commits.paused = True
         try:
             while not node.commits.at_rest:

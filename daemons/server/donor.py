@@ -105,7 +105,7 @@ class Donor:
         node.log.info("making a snapshot for peers", entries=node.store.counts().entries)
         try:
             with trio.CancelScope(shield=True):
-                await node.surroundings.committer(lambda: made.append(make(node.store)))
+                await node.surroundings.aside(lambda: made.append(make(node.store)))
         except StorageFailed:
             raise
         except (StorageError, OSError) as error:

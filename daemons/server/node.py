@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from daemons.server.calls import Call, Replies
-from daemons.server.commit import Committer, GroupCommit
+from daemons.server.commit import Committer, GroupCommit, commit_inline
 from daemons.server.directory import Directory
 from daemons.shared.logging import Logger
 from recado.config import Config
@@ -35,7 +35,14 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     entropy: Callable[[int], bytes]  # random bytes: origins, boots, ids
     random: Random  # back-off and jitter
     committer: Committer
+    aside: Committer = commit_inline  # long work on files, beside everything else
     boottime: Callable[[], float] | None = None  # seconds that go on during suspend, for leases; None: `now`
+
+
+class Flushing(Protocol):
+    """What holds log lines back for a while."""
+
+    def flush(self) -> None: ...
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -89,7 +96,7 @@ class Node:
         self.commits.voided.append(self.directory.abandoned)
         self._grown: dict[str, float] = {}  # when each origin last grew here
         self.commits.followers.append(self._grow)
-        self.operations = 0  # client operations served since the last Berkeley round
+        self.tallies: list[Flushing] = []  # of frequent events: flushed by the request room's clock
         self._strangers: set[tuple[str | None, str | None]] = set()
         self.draining = False
         # A3: an empty disk may be a lost one; before the peers were asked, stamps would be too small.
