@@ -15,6 +15,7 @@ from daemons.server.donor import Donor
 from daemons.server.node import Node
 from daemons.server.peer_services import PeerServices
 from daemons.server.reads import Reads
+from daemons.server.tally import Tally
 from daemons.server.writes import Missing, Writes
 from recado.protocol import codec
 from recado.protocol.errors import Malformed, Refused
@@ -87,6 +88,8 @@ class Requests:
         self._servers: Mapping[str, Handler] = server_services(peers, donor)
         self._parked: list[Call] = []
         self._parking = trio.Event()
+        self._junk = Tally(node, "request not understood", level="warning")
+        self._refused = Tally(node, "refused")
         node.replies.listener = listener
 
     async def run(self) -> None:
@@ -119,7 +122,7 @@ class Requests:
             asked = codec.decode_request(incoming.body)
         except Malformed as error:
             node.clock.tick()
-            node.log.warning("request not understood", service=error.service, reason=error.reason)
+            self._junk.add({"service": error.service, "reason": error.reason}, requests=1)
             data = error_data("malformed", f"Pedido inválido: {error.reason}")
             node.replies.add(incoming.envelope, error.service, data, asked_clock=error.clock)
             return None
@@ -158,7 +161,7 @@ class Requests:
             more["retry_after"] = 1
         if refused.code == "behind":
             more["behind"] = dict(self._node.entries.durable)
-        self._node.log.info("refused", service=call.asked.service, code=refused.code)
+        self._refused.add({"service": call.asked.service}, requests=1, code=refused.code)
         call.refuse(refused, more)
 
     # What is missing here may be on its way -----------------------------------------------------------
@@ -179,6 +182,8 @@ class Requests:
             for settled in self._node.acks.expire(self._node.batch_now):
                 self._node.answer(settled)
             self._node.replies.flush()
+            for tally in self._node.tallies:
+                tally.flush()
 
     async def absences(self) -> None:
         """The task: ask the peers once for everybody who waits, then serve them with what came."""
