@@ -2,7 +2,8 @@
 
 A client waits `seconds_max` for a server it knows nothing of.  Of one that has answered it expects the
 smoothed time of its answers and four times their deviation, but waits `seconds_min` at least, since
-a good server may be starting a commit, or be asking its peers.  Each attempt that ran out of time doubles
+a good server may be starting a commit, or be asking its peers, and at most `KNOWN_SECONDS_MAX`, so that a
+single slow answer long ago does not keep it with a dead server.  Each attempt that ran out of time doubles
 what the next one gets, until an answer says how slow the server really is (Karn's rule: the time of a
 given-up attempt measures nothing).  So a client leaves a dead server soon, and a slow one not for ever.
 """
@@ -14,6 +15,7 @@ from recado.protocol.limits import ROUND_TRIPS_MAX
 SMOOTHING = 1 / 8
 DEVIATION_SMOOTHING = 1 / 4
 DEVIATIONS = 4
+KNOWN_SECONDS_MAX = 2.2
 
 
 class _Trip(NamedTuple):
@@ -35,7 +37,8 @@ class RoundTrips:
         trip = self._trips.get(whom)
         if trip is None:
             return self._seconds_max
-        expected = max(self._seconds_min, trip.smoothed + DEVIATIONS * trip.deviation)
+        usual = trip.smoothed + DEVIATIONS * trip.deviation
+        expected = max(self._seconds_min, min(usual, KNOWN_SECONDS_MAX))
         return min(self._seconds_max, expected * 2.0**trip.doublings)
 
     def answered(self, whom: str, seconds: float) -> None:
