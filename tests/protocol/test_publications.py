@@ -86,7 +86,7 @@ def test_beacon_tells_heads_by_target() -> None:
     body = over_the_wire(
         beacon(server="server-1", boot="b", heads=heads, vector={ORIGIN: 9}, timestamp=1, clock=2)
     )
-    assert set(body) == {"server", "boot", "heads", "vector", "timestamp", "clock"}
+    assert set(body) == {"server", "boot", "heads", "vector", "majority", "all", "timestamp", "clock"}
     assert beacon_heads(body, "#ana") == {ORIGIN: 3}
     assert beacon_heads(body, "@" + names.uid("ana").hex()) == {ORIGIN: 5}
     assert beacon_heads(body, "#bia") == {}
