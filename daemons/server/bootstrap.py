@@ -86,10 +86,12 @@ class Bootstrap:
             node.nudge(None)
 
     async def _any_peer(self) -> bool:
+        """Whether there is nothing to be taken any more."""
         for attempt in range(SNAPSHOT_ATTEMPTS):
-            for name in sorted(self._lacks, key=lambda peer: -self._lacks[peer]):
-                if self._lacks[name] <= self._node.config.disk.snapshot_entries:
-                    continue
+            far = [n for n, lacks in self._lacks.items() if lacks > self._node.config.disk.snapshot_entries]
+            if not far:
+                return True
+            for name in sorted(far, key=lambda peer: -self._lacks[peer]):
                 try:
                     await self._from(name)
                 except (Failed, Unusable, Damaged, DataLocked, StorageFull, OSError) as error:

@@ -236,8 +236,9 @@ class Replication:
         if complete:
             durable = node.entries.durable
             node.behind(name, sum(max(0, n - durable.get(o, 0)) for o, n in link.theirs.items()))
-        taken = take_runs(node, page.runs, name)
-        if page.runs and not await node.commits.durable():
+        runs = page.runs if node.bootstrap is None else []  # a snapshot brings them
+        taken = take_runs(node, runs, name)
+        if runs and not await node.commits.durable():
             taken = {}  # the disk is full
         return page, complete, taken
 
