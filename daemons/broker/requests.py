@@ -25,6 +25,8 @@ from recado.wire.ports import Asker, Incoming, Listener, Outgoing, WireError
 _NOT_OFFERED = frozenset({"adjust", "prevote", "abdicate", "election", "coordinator", "release", "replicate"})
 _READ_ONLY = frozenset({"status", "who_coordinator", "clock", "list", "sync"})
 _RETRY_AFTER_SECONDS = 0.5
+# What some codes tell besides: when to come again, that it may have been kept.
+_EXTRA = {"busy": {"retry_after": _RETRY_AFTER_SECONDS}, "indeterminate": {"indeterminate": True}}
 
 
 def may_repeat(asked: Asked) -> bool:
@@ -108,14 +110,13 @@ class RoundRobin:
         )
 
     def _error(self, service: str, *, code: str, clock: int, text: str | None = None) -> bytes:
-        extra = {"busy": {"retry_after": _RETRY_AFTER_SECONDS}, "indeterminate": {"indeterminate": True}}
         return error_reply(
             service,
             code=code,
             clock=self._lamport.reply_to(clock),
             now_seconds=self._wall(),
             text=text,
-            extra=extra.get(code),
+            extra=_EXTRA.get(code),
         )
 
     async def _answer(self, envelope: tuple[bytes, ...], body: bytes, asked: Asked) -> None:
