@@ -110,10 +110,11 @@ def _shown_twice(evidence: Evidence) -> list[str]:
 
 
 def _disordered(evidence: Evidence) -> list[str]:
-    """Each author's order, of messages that no lost disk may have touched."""
+    """Each author's order.  A server that lost its disk may not know how late it is until it has caught up."""
     sound = History()
     for op in evidence.history.acknowledged:
-        if not relevant_losses(op, evidence.losses, evidence.barriers):
+        last = max((at for at in evidence.losses if at <= (op.ended or op.begun)), default=None)
+        if last is None or any(last < at <= op.begun for at in evidence.barriers):
             sound.operations.append(op)
     return judges.own_order(sound, evidence.states)
 

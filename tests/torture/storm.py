@@ -16,6 +16,7 @@ from tests.torture.fleet import Fleet
 from tests.torture.watching import everywhere
 
 BARRIER_SECONDS = 60.0
+PERHAPS_SECONDS = 3.0
 REST_SECONDS = (0.3, 2.5)
 
 
@@ -52,6 +53,8 @@ class Storm:
     async def _one(self, lane: str, act: Act) -> None:
         if lane == "network":
             async with self._calm:
+                if self._lost_since_barrier:
+                    await self._perhaps_recovered()
                 await act()
             return
         if act.__name__ in ("wipe", "restore"):
@@ -68,7 +71,18 @@ class Storm:
                     f"after {at - self._record.began:.0f} s: replicas not equal within {BARRIER_SECONDS:g} s"
                 )
             else:
-                self._record.barriers.append(at)
+                self._recovered(at)
+
+    async def _perhaps_recovered(self) -> None:
+        at = monotonic()
+        if await everywhere(self._fleet, seconds=PERHAPS_SECONDS) is not None:
+            self._recovered(at)
+
+    def _recovered(self, at: float) -> None:
+        # What a disk lost while we looked may never have been seen.
+        if not any(loss >= at for loss in self._record.losses):
+            self._record.barriers.append(at)
+            self._lost_since_barrier = False
 
     def _node_acts(self, faults: Faults) -> Sequence[tuple[Act, int]]:
         acts: list[tuple[Act, int]] = [
