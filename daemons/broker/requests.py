@@ -7,6 +7,7 @@ server's, or an `erro` envelope.
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import trio
 
@@ -26,7 +27,10 @@ _NOT_OFFERED = frozenset({"adjust", "prevote", "abdicate", "election", "coordina
 _READ_ONLY = frozenset({"status", "who_coordinator", "clock", "list", "sync"})
 _RETRY_AFTER_SECONDS = 0.5
 # What some codes tell besides: when to come again, that it may have been kept.
-_EXTRA = {"busy": {"retry_after": _RETRY_AFTER_SECONDS}, "indeterminate": {"indeterminate": True}}
+_EXTRA: dict[str, dict[str, Any]] = {
+    "busy": {"retry_after": _RETRY_AFTER_SECONDS},
+    "indeterminate": {"indeterminate": True},
+}
 
 
 def may_repeat(asked: Asked) -> bool:
