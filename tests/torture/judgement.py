@@ -110,7 +110,7 @@ def _shown_twice(evidence: Evidence) -> list[str]:
 
 
 def _disordered(evidence: Evidence) -> list[str]:
-    """Each author's order.  A server that lost its disk may not know how late it is until it has caught up."""
+    """Each author's order.  A server that lost its disk knows how late it is once it has caught up."""
     sound = History()
     for op in evidence.history.acknowledged:
         last = max((at for at in evidence.losses if at <= (op.ended or op.begun)), default=None)

@@ -179,7 +179,7 @@ async def heal(fleet: Fleet, say: Say) -> None:
     at = monotonic()
     equal, silent = await _equal_after(fleet, talkers, at)
     print(
-        f"heal: {said / took:.0f} acknowledged messages/s for {took:.0f} s; then {missing} entries were missing;"
+        f"heal: {said / took:.0f} acknowledged messages/s for {took:.0f} s; missing {missing} entries;"
         f" all that was everywhere after {equal:.2f} s, the replicas equal after {silent:.2f} s"
     )
     await talkers.end()
