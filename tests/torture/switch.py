@@ -54,6 +54,10 @@ class Switch:
         hardware = bytes([2, 0, *(int(part) for part in address.split("."))])
         run("ip", "link", "set", TAP, "address", hardware.hex(":"), "up")
         _enter(home)
+        self.attach(name, hardware, descriptor)
+
+    def attach(self, name: str, hardware: bytes, descriptor: int) -> None:
+        """A port: what is written to the descriptor reaches the node with this hardware address."""
         self.ports[descriptor] = name
         self._by_address[hardware] = descriptor
 
