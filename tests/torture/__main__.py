@@ -57,7 +57,9 @@ def main() -> int:
         if wish.measure:
             return trio.run(measures.main, wish.measure, directory, means, _say)
         return _torture(wish, directory, means)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BaseExceptionGroup) as error:
+        if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt) is None:
+            raise
         _say("interrupted")
         return EXIT_INTERRUPTED
     finally:

@@ -92,6 +92,7 @@ class Bridged:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C is for us: what is cut must still be healed
         )
         assert self._switch.stdout is not None
         if self._switch.stdout.readline() != "ready\n":

@@ -24,7 +24,13 @@ class CommandFailed(Exception):
 def run(*command: str, text: str | None = None) -> str:
     """Run a helper to its end and return what it printed.  Raises `CommandFailed`."""
     ran = subprocess.run(
-        command, input=text, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS_MAX
+        command,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_SECONDS_MAX,
+        start_new_session=True,  # Ctrl-C is for us: it must not stop what cleans up
     )
     if ran.returncode != 0:
         raise CommandFailed(f"{' '.join(command)}: exit code {ran.returncode}: {ran.stdout}{ran.stderr}")
