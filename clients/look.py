@@ -290,6 +290,10 @@ def status(*, where: Where, as_json: bool) -> None:
     for key, value in plain.items():
         click.echo(f"{key:<{width}}  {printable(str(value))}")
     click.echo(f"{'members':<{width}}  {' '.join(map(printable, told.members))}")
+    bootstrap = told.fields.get("bootstrap")
+    if isinstance(bootstrap, dict):
+        how_far = " ".join(f"{key}={printable(str(value))}" for key, value in bootstrap.items())
+        click.echo(f"{'bootstrap':<{width}}  {how_far}")
     for peer in told.fields.get("peers") or ():
         if isinstance(peer, dict):
             state = " ".join(f"{key}={printable(str(value))}" for key, value in peer.items() if key != "name")

@@ -22,7 +22,7 @@ from daemons.shared.periodic import every
 from recado.protocol import codec
 from recado.protocol.entry import GENESIS, run_of
 from recado.protocol.errors import Malformed
-from recado.protocol.limits import PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX
+from recado.protocol.limits import ARRAY_ITEMS_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX
 from recado.protocol.messages import Entry, Kind, Run, SyncPage
 from recado.settings import Member
 from recado.wire.ports import Asker
@@ -219,7 +219,7 @@ class Replication:
     async def _take_page(self, peer: Peer) -> tuple[SyncPage, bool, dict[int, int]]:
         """One exchange: (the reply, whether the peer's whole vector is known, entries by kind)."""
         node, name = self._node, peer.member.name
-        fields = {**vector_fields(node, name), "stopped": sorted(node.entries.stopped)}
+        fields = {**vector_fields(node, name), "stopped": sorted(node.entries.stopped)[:ARRAY_ITEMS_MAX]}
         fields["pull"] = node.commits.refusal is None and node.bootstrap is None
         reply = await self._ask(peer, "sync", fields)
         try:
