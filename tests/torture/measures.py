@@ -1,16 +1,16 @@
 """Figures of single events, on the same cluster of real processes: how long until all is well again.
 
 `failover`: from the death of a client's server to its next acknowledged write.  `coordinator`: from the
-death of the coordinator until all others name one successor.  `heal`: from the end of a partition of a
-minute under 500 messages a second until all replicas are equal.
+death of the coordinator until all others name one successor; `handover`: the same from SIGTERM.  `heal`:
+from the end of a partition of a minute under 500 messages a second until all replicas are equal.
 """
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from itertools import pairwise, product
 from pathlib import Path
 from statistics import median
 from time import monotonic
-from typing import Any
 
 import trio
 
@@ -28,21 +28,29 @@ PARTITION_SECONDS = 60.0
 HEAL_RATE = 500.0
 HEAL_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.05
+QUIET_SECONDS = 15.0
 Say = Callable[[str], None]
+Seconds = dict[str, list[float]]
 
 
 async def main(names: list[str], directory: Path, means: Means, say: Say) -> int:
-    """Measure what was asked for; each on a cluster of its own."""
+    """Measure what was asked for; each on a cluster of its own, or several."""
     for name in names:
-        fleet = build(directory / name, means, servers=3, brokers=2, seed=name)
-        try:
-            async with trio.open_nursery() as nursery:
-                await fleet.begin(nursery)
-                await _MEASURES[name](fleet, say)
-                nursery.cancel_scope.cancel()
-        finally:
-            with trio.CancelScope(shield=True):
-                await fleet.close()
+        found: dict[str, list[float]] = defaultdict(list)
+        measure, clusters = _MEASURES[name]
+        for number in range(clusters):
+            fleet = build(directory / f"{name}-{number}", means, servers=3, brokers=2, seed=name)
+            try:
+                async with trio.open_nursery() as nursery:
+                    await fleet.begin(nursery)
+                    for what, seconds in (await measure(fleet, say)).items():
+                        found[what] += seconds
+                    nursery.cancel_scope.cancel()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await fleet.close()
+        for what, seconds in found.items():
+            _show(what, seconds)
     return 0
 
 
@@ -68,7 +76,7 @@ def _wishes(fleet: Fleet, *, rate: float, levels: list[str], each: int, listener
 # Failover ------------------------------------------------------------------------------------
 
 
-async def failover(fleet: Fleet, say: Say) -> None:
+async def failover(fleet: Fleet, say: Say) -> Seconds:
     """Kill, freeze, and cut off the server to which a writer sticks."""
     await _followed(fleet, fleet.servers)
     talkers = Talkers(fleet, "load", _wishes(fleet, rate=90, levels=["quorum"], each=3))
@@ -76,8 +84,9 @@ async def failover(fleet: Fleet, say: Say) -> None:
     ways: dict[str, Callable[[Fleet, Node], Awaitable[None]]] = {"killed": _kill, "frozen": _freeze}
     if fleet.means.network:
         ways["cut off"] = _cut_off
+    found: Seconds = {}
     for way, harm in ways.items():
-        gaps = []
+        gaps = found[f"failover of a client, its server {way}"] = []
         for number in range(TIMES):
             node = fleet.servers[number % len(fleet.servers)]
             at = monotonic()
@@ -85,9 +94,9 @@ async def failover(fleet: Fleet, say: Say) -> None:
             gaps.append(_longest_gap(talkers, at, at + DOWN_SECONDS))
             say(f"{way} {node.name}: {gaps[-1]:.2f} s")
             await trio.sleep(3.0)
-        _show(f"failover of a client, its server {way}", gaps)
     await talkers.silence()
     await talkers.end()
+    return found
 
 
 def _longest_gap(talkers: Talkers, since: float, until: float) -> float:
@@ -127,21 +136,33 @@ async def _cut_off(fleet: Fleet, node: Node) -> None:
 # Coordinator ---------------------------------------------------------------------------------
 
 
-async def coordinator(fleet: Fleet, say: Say) -> None:
-    """Kill the coordinator, and stop it with SIGTERM."""
-    for way, end in (("killed", fleet.kill), ("stopped with SIGTERM", fleet.stop)):
-        times = []
-        for _ in range(TIMES):
-            leader = await _followed(fleet, fleet.servers)
-            node = fleet.nodes[leader]
-            async with node.lock:
-                at = monotonic()
-                await end(node)
-                await _followed(fleet, [other for other in fleet.servers if other is not node])
-                times.append(monotonic() - at)
-                await fleet.start(node)
-            say(f"{leader} {way}: {times[-1]:.2f} s")
-        _show(f"new coordinator, the old one {way}", times)
+async def coordinator(fleet: Fleet, say: Say) -> Seconds:
+    """Kill whoever coordinates, again and again."""
+    times = []
+    for _ in range(TIMES):
+        leader = await _followed(fleet, fleet.servers)
+        node = fleet.nodes[leader]
+        async with node.lock:
+            at = monotonic()
+            await fleet.kill(node)
+            await _followed(fleet, [other for other in fleet.servers if other is not node])
+            times.append(monotonic() - at)
+            await fleet.start(node)
+        say(f"{leader} killed: {times[-1]:.2f} s")
+    return {"new coordinator, the old one killed": times}
+
+
+async def handover(fleet: Fleet, say: Say) -> Seconds:
+    """Stop the coordinator with SIGTERM, once, after a quiet time: whoever has just started holds back."""
+    await trio.sleep(QUIET_SECONDS)
+    node = fleet.nodes[await _followed(fleet, fleet.servers)]
+    async with node.lock, trio.open_nursery() as nursery:
+        at = monotonic()
+        nursery.start_soon(fleet.stop, node)
+        await _followed(fleet, [other for other in fleet.servers if other is not node])
+        took = monotonic() - at
+    say(f"{node.name} stopped: {took:.2f} s")
+    return {"new coordinator, the old one stopped with SIGTERM": [took]}
 
 
 async def _followed(fleet: Fleet, servers: list[Node]) -> str:
@@ -159,11 +180,11 @@ async def _followed(fleet: Fleet, servers: list[Node]) -> str:
 # Healing -------------------------------------------------------------------------------------
 
 
-async def heal(fleet: Fleet, say: Say) -> None:
+async def heal(fleet: Fleet, say: Say) -> Seconds:
     """A minute of partition under load, server-1 alone; everybody else is reached by all."""
     if not fleet.means.network:
         say("heal: not run, needs network namespaces")
-        return
+        return {}
     await _followed(fleet, fleet.servers)
     talkers = Talkers(fleet, "load", _wishes(fleet, rate=HEAL_RATE, levels=["local"], each=30, listeners=1))
     await talkers.talking()
@@ -178,11 +199,12 @@ async def heal(fleet: Fleet, say: Say) -> None:
     fleet.network.cut("measure", ())
     at = monotonic()
     equal, silent = await _equal_after(fleet, talkers, at)
-    print(
-        f"heal: {said / took:.0f} acknowledged messages/s for {took:.0f} s; missing {missing} entries;"
-        f" all that was everywhere after {equal:.2f} s, the replicas equal after {silent:.2f} s"
-    )
+    say(f"{said / took:.0f} acknowledged messages a second for {took:.0f} s; then missing: {missing}")
     await talkers.end()
+    return {
+        "after healing: all that was there is everywhere": [equal],
+        "after healing: replicas equal": [silent],
+    }
 
 
 def _missing(vector: dict[str, int], whole: dict[str, int]) -> int:
@@ -211,9 +233,11 @@ async def _equal_after(fleet: Fleet, talkers: Talkers, healed: float) -> tuple[f
             await trio.sleep(LOOK_SECONDS)
 
 
-_MEASURES: dict[str, Callable[[Fleet, Say], Awaitable[Any]]] = {
-    "failover": failover,
-    "coordinator": coordinator,
-    "heal": heal,
+# What is measured, and on how many clusters.
+_MEASURES: dict[str, tuple[Callable[[Fleet, Say], Awaitable[Seconds]], int]] = {
+    "failover": (failover, 1),
+    "coordinator": (coordinator, 1),
+    "handover": (handover, 5),
+    "heal": (heal, 1),
 }
 NAMES = tuple(_MEASURES)
