@@ -9,6 +9,7 @@ from typing import assert_type
 
 from recado.client import (
     Busy,
+    Change,
     Chat,
     ChatError,
     Indeterminate,
@@ -18,9 +19,11 @@ from recado.client import (
     Patience,
     Receipt,
     RefusedByServer,
+    Sent,
     Status,
     Subscription,
     SyncPage,
+    Unsent,
     connect,
 )
 from recado.wire.memory import MemoryNetwork
@@ -35,6 +38,10 @@ async def writes(chat: Chat) -> None:
     assert_type(await chat.publish("geral", "oi", level="quorum", id=receipt.id), Receipt)
     assert_type(await chat.message("bob", "psst", deadline_seconds=3), Receipt)
     assert_type(await chat.create_channel("geral"), Receipt)
+    assert_type(await chat.publish("geral", "oi", outbox=True), Receipt)
+    assert_type(chat.outbox.unsent, tuple[Unsent, ...])
+    assert_type(await chat.outbox.send(), list[Sent])
+    assert_type(chat.level_of(receipt), str)
     await chat.publish("geral", "oi", "quorum")  # type: ignore[call-arg]
     await chat.publish("geral", b"oi")  # type: ignore[arg-type]
     receipt.acks = 3  # type: ignore[misc]
@@ -68,6 +75,11 @@ async def subscriptions(chat: Chat) -> None:
         cursor = incoming.cursor
         assert_type(cursor, Mapping[str, Mapping[str, int]])
     chat.subscribe("geral", since=cursor)
+
+    def changed(change: Change) -> None:
+        assert_type(change.now, Key | None)
+
+    chat.subscribe("geral", resume="ana", most=50, on_change=changed)
     _ = chat.subscribe("geral").cursor  # type: ignore[attr-defined]
 
 
