@@ -38,7 +38,7 @@ _dry_option = click.option("--dry-run", is_flag=True, help="Show what would be w
 CODES = "Exit codes: 1 refused, 73 can't write, 78 the configuration can't be used."
 
 
-@click.group("member")
+@click.group("member", epilog="\b\nExample:\n  recado member list --config recado.toml")
 def member() -> None:
     """The list of servers, in one node's configuration."""
 
