@@ -18,6 +18,8 @@ from recado.protocol.messages import Entry, Level
 from recado.protocol.views import Shown, Views, materialise
 
 CLOCK_SPREAD_SECONDS = 0.05
+LED_SHARE_MIN = 0.8
+LEADER_CHANGES_PER_MINUTE_MAX = 4.0
 LINK_MESSAGES_PER_SECOND_MAX = 120
 
 
@@ -28,13 +30,15 @@ def nothing_lost(history: History, states: Sequence[FinalState], losses: Sequenc
     """
     complaints = []
     for state in states:
-        ids = {entry.id for entry in state.entries}
+        kept = _kept(state)
         named = {row.name for row in (*state.views.users, *state.views.channels)}
         for op in history.acknowledged:
             gone = sum(at >= op.begun for at in losses)
             if gone >= copies(op.level, len(states)):
                 continue
-            if op.id not in ids and not (op.service in ("login", "channel") and _name(op) in named):
+            if (op.id, op.text) not in kept and not (
+                op.service in ("login", "channel") and _name(op) in named
+            ):
                 complaints.append(f"{state.server} lacks {_told(op)}")
     return complaints
 
@@ -47,19 +51,28 @@ def copies(level: Level, members: int) -> int:
 def exactly_once(history: History, states: Sequence[FinalState]) -> list[str]:
     """K2 and K8: every text is shown at most once; an acknowledged one that is kept, exactly once."""
     complaints = []
+    ids = defaultdict(set)  # who says the same again with another id has said it twice
+    for op in history.operations:
+        ids[op.user, op.target, op.text].add(op.id)
     for state in states:
         shown = Counter(
             (row.author, row.to, row.message)
             for row in (*state.views.channel_messages, *state.views.user_messages)
         )
-        kept = {entry.id for entry in state.entries}
+        kept = _kept(state)
         for op in history.operations:
             if op.service not in ("publish", "message"):
                 continue
-            times = shown[op.user, op.target, op.text]
-            if times > 1 or (times == 0 and op.id in kept):
+            said = (op.user, op.target, op.text)
+            times = shown[said]
+            if times > len(ids[said]) or (times == 0 and (op.id, op.text) in kept):
                 complaints.append(f"{state.server} shows {times} times: {_told(op)}")
     return complaints
+
+
+def _kept(state: FinalState) -> set[tuple[bytes | None, str]]:
+    """(id, text) of every entry."""
+    return {(entry.id, entry.body.decode(errors="replace")) for entry in state.entries}
 
 
 def nothing_invented(history: History, states: Sequence[FinalState]) -> list[str]:
@@ -160,26 +173,64 @@ def clocks_agree(shown: Mapping[str, float]) -> list[str]:
     return [] if spread <= CLOCK_SPREAD_SECONDS else [f"clocks {spread * 1000:.1f} ms apart: {dict(shown)}"]
 
 
-def nobody_shouts(busiest: tuple[int, int, str, str]) -> list[str]:
+def nobody_shouts(
+    busiest: tuple[int, int, str, str], *, most: int = LINK_MESSAGES_PER_SECOND_MAX
+) -> list[str]:
     """K10: no link carries more in any second than the workload can explain: nothing loops.
 
     `busiest`: (messages, in which second, from, to).
     """
     messages, second, source, destination = busiest
-    if messages <= LINK_MESSAGES_PER_SECOND_MAX:
+    if messages <= most:
         return []
     return [f"{messages} messages from {source} to {destination} in second {second}"]
 
 
-def heard_once(heard: Sequence[tuple[str, str]], rows: Iterable[Shown]) -> list[str]:
-    """K2 at a subscriber: (author, text) of every row once, and nothing else.  Texts must differ."""
+def heard_once(heard: Sequence[tuple[str, str]], rows: Iterable[Shown], *, lost: bool = False) -> list[str]:
+    """K2 at a subscriber: (author, text) of every row once, and nothing else.  Texts must differ.
+
+    `lost`: a disk has forgotten, and what it alone had may have been heard before.
+    """
     times = Counter(heard)
     wanted = {(row.author, row.message) for row in rows}
     return [
         *(f"heard {n} times: {what}" for what, n in times.items() if n > 1),
         *(f"never heard: {what}" for what in sorted(wanted - set(times))),
-        *(f"heard, and in no view: {what}" for what in sorted(set(times) - wanted)),
+        *(f"heard, and in no view: {what}" for what in sorted(set(times) - wanted) if not lost),
     ]
+
+
+def answered_in_time(
+    history: History, *, since: float, warming_seconds: float = 25.0, within_seconds: float = 15.0
+) -> list[str]:
+    """K9 with one bad server: from some time after the fault on, who asks the others is soon answered."""
+    return [
+        f"not answered within {within_seconds} s: {_told(op)}"
+        for op in history.operations
+        if op.begun >= since + warming_seconds and (op.ended is None or op.ended - op.begun > within_seconds)
+    ]
+
+
+def led(samples: Sequence[tuple[float, Sequence[str]]]) -> list[str]:
+    """K5 with one bad server: somebody leads 80 % of the time, with at most four changes a minute.
+
+    `samples`: (time in seconds, who may act as coordinator), at equal distances.
+    """
+    if len(samples) < 2:
+        return []
+    share = sum(bool(acting) for _, acting in samples) / len(samples)
+    leaders = [acting for _, acting in samples if acting]
+    changes = sum(a != b for a, b in pairwise(leaders))
+    minutes = max(1.0, (samples[-1][0] - samples[0][0]) / 60)
+    complaints = [] if share >= LED_SHARE_MIN else [f"a coordinator only {share:.0%} of the time"]
+    if changes / minutes > LEADER_CHANGES_PER_MINUTE_MAX:
+        complaints.append(f"{changes} changes of coordinator in {minutes:.1f} minutes: {leaders}")
+    return complaints
+
+
+def at_most_one_leads(samples: Sequence[tuple[float, Sequence[str]]]) -> list[str]:
+    """K5 with leases: never two that may act at one time."""
+    return [f"{at:.2f} both act: {acting}" for at, acting in samples if len(acting) > 1][:5]
 
 
 def refusals_are_right(history: History) -> list[str]:
@@ -193,6 +244,6 @@ def _name(op: Operation) -> str:
 
 def _told(op: Operation) -> str:
     return (
-        f"{op.service} {op.user}->{op.target} {op.text!r} ({op.level}, {op.outcome}, id {op.id.hex()[:8]},"
-        f" {op.begun:.2f}..{op.ended or -1:.2f}, {op.tries} tries, key {op.key})"
+        f"{op.service} {op.user}->{op.target} {op.text[:30]!r} ({op.level}, {op.outcome}, "
+        f"id {op.id.hex()[:8]}, {op.begun:.2f}..{op.ended or -1:.2f}, {op.tries} tries, key {op.key})"
     )

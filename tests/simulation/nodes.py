@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
+from disks import Disk, DiskClock, Ending
 
 from daemons.server.app import run_server
 from daemons.server.node import Surroundings
@@ -13,13 +14,12 @@ from daemons.shared.logging import get_logger
 from recado.protocol import codec
 from recado.settings import Member, Node, Server
 from storage.registry import RegistryStore
-from storage.replica import Batch, Replica, StorageFull
+from storage.replica import StorageFailed
 
 if TYPE_CHECKING:
     from world import World
 
 BIRTH = 1_750_000_000.0  # wall time, in seconds since 1970, at virtual time zero
-DISK_SECONDS = 0.002  # the median time of a commit
 
 
 class WallClock:
@@ -32,17 +32,6 @@ class WallClock:
     def __call__(self) -> float:
         """Seconds since 1970."""
         return BIRTH + self.offset_seconds + trio.current_time() * (1 + self.drift)
-
-
-class Disk(Replica):
-    """A replica in memory whose disk can be `full`."""
-
-    full = False
-
-    def stage(self, batch: Batch) -> None:
-        if self.full:
-            raise StorageFull("no space left on the simulated disk")
-        super().stage(batch)
 
 
 class Process:
@@ -69,12 +58,21 @@ class Process:
         self.open()
         self.world.nursery.start_soon(self._live, self._scope, self._stopping, self._stopped)
 
-    def kill(self) -> None:
-        """As by SIGKILL; harmless if it does not run."""
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop and has not ended yet."""
+        return self.alive and self._stopping.is_set()
+
+    async def ended(self) -> None:
+        """Wait until it has ended by itself."""
+        await self._stopped.wait()
+
+    def kill(self, ending: Ending = "killed", *, kept: bool = False) -> None:
+        """As by SIGKILL, or by a power cut; harmless if it does not run."""
         if self._scope is None:
             return
-        self.world.transit.note(f"kill {self.name}")
-        self.close()
+        self.world.transit.note(f"kill {self.name} ({ending})")
+        self.close(ending, kept=kept)
         self._scope.cancel()
         self._scope = None
         self.world.network.crash(self.name)
@@ -87,7 +85,12 @@ class Process:
 
     async def _live(self, scope: trio.CancelScope, stopping: trio.Event, stopped: trio.Event) -> None:
         with scope:
-            await self.serve(stopping)
+            try:
+                await self.serve(stopping)
+            except* StorageFailed:
+                if self._scope is scope:
+                    self.world.transit.note(f"{self.name} stops: its disk failed")
+                    self.world.network.crash(self.name)
         if self._scope is scope:  # it ended by itself; after a kill another may run already
             self.close()
             self._scope = None
@@ -96,7 +99,7 @@ class Process:
     def open(self) -> None:
         """Before the program starts."""
 
-    def close(self) -> None:
+    def close(self, ending: Ending = "killed", *, kept: bool = False) -> None:
         """At the moment of its end."""
 
     async def serve(self, stopping: trio.Event) -> None:
@@ -113,7 +116,8 @@ class ServerNode(Process):
         self.member = member
         self.wall = WallClock(offset_seconds=offset_seconds, drift=drift)
         self.image: bytes | None = None
-        self.disk_seconds = DISK_SECONDS
+        self.disk_random = Random(f"{world.seed} {member.name} disk")
+        self.disk = DiskClock(self.disk_random)
 
     def restore(self, image: bytes | None) -> None:
         """The disk becomes an older one, or empty; to be done while the server does not run."""
@@ -131,23 +135,26 @@ class ServerNode(Process):
 
     def open(self) -> None:
         self.store = Disk.in_memory(self.name, self.image)  # type: ignore[assignment]
+        self.disk = DiskClock(self.disk_random)
 
-    def close(self) -> None:
+    def close(self, ending: Ending = "killed", *, kept: bool = False) -> None:
+        self.disk.end(ending, kept=kept)
         self.image = self.store.image()
+
+    def pause(self, seconds: float) -> None:
+        """As by SIGSTOP, as far as others can see: nothing is sent, heard or committed for so long."""
+        self.disk.frozen_until = trio.current_time() + seconds
+        self.world.transit.freeze(self.name, until=self.disk.frozen_until)
 
     async def serve(self, stopping: trio.Event) -> None:
         world, member = self.world, self.member
         random = Random(f"{world.seed} {self.name} {self.starts}")
 
-        async def commit(write: Callable[[], None]) -> None:
-            await trio.sleep(self.disk_seconds * random.lognormvariate(0.0, 0.5))
-            write()
-
         await run_server(
             msgspec.structs.replace(
                 world.config,
                 node=Node(name=self.name),
-                server=Server(listen=member.address, rank=member.rank),
+                server=Server(listen=member.address, rank=member.rank, mode=world.election),
             ),
             world.network.host(self.name),
             store=self.store,
@@ -156,7 +163,7 @@ class ServerNode(Process):
                 wall=self.wall,
                 entropy=random.randbytes,
                 random=random,
-                committer=commit,
+                committer=self.disk.commit,
             ),
             log=lambda name, clock: get_logger(name, clock, sink=world.journal),
             stopping=stopping,
@@ -188,6 +195,11 @@ class ReferenceNode(ServiceNode):
 
     def __init__(self, world: "World", name: str, program: Callable[..., Awaitable[None]]) -> None:
         super().__init__(world, name, program)
+        self.store = RegistryStore.in_memory()
+
+    def wipe(self) -> None:
+        """Its disk is lost; to be done while it does not run."""
+        assert not self.alive
         self.store = RegistryStore.in_memory()
 
     def more(self) -> dict[str, Any]:

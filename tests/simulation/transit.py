@@ -35,6 +35,15 @@ CALM = Weather()
 ROUGH = Weather(delay_seconds=0.01, spread=1.0, loss=0.05, duplication=0.05, late=0.03, publication_loss=0.3)
 
 
+def directions(
+    sources: Iterable[str], destinations: Iterable[str], *, both_ways: bool
+) -> list[tuple[str, str]]:
+    """(from, to) of every pair, and back if `both_ways`."""
+    others = list(destinations)
+    pairs = [(a, b) for a in sources for b in others if a != b]
+    return [*pairs, *((b, a) for a, b in pairs)] if both_ways else pairs
+
+
 class FaultyTransit:
     """Delays, losses, duplicates and cuts.  `record` says what was done to the links, and when.
 
@@ -49,7 +58,8 @@ class FaultyTransit:
         self.busiest: tuple[int, int, str, str] = (0, 0, "", "")  # messages, in which second, from, to
         self._random = random
         self._now = now
-        self._cut: set[tuple[str, str]] = set()
+        self._cut: Counter[tuple[str, str]] = Counter()  # how many faults cut this direction
+        self._frozen: dict[str, float] = {}  # host: until when it neither sends nor hears
         self._second = -1
         self._rates: Counter[tuple[str, str]] = Counter()
         self._trace = hashlib.blake2b(digest_size=16)
@@ -67,16 +77,26 @@ class FaultyTransit:
 
     def cut(self, sources: Iterable[str], destinations: Iterable[str], *, both_ways: bool = True) -> None:
         """Nothing passes from `sources` to `destinations`, nor back unless told so."""
-        pairs = [(a, b) for a in sources for b in destinations if a != b]
-        self._cut.update(pairs)
-        if both_ways:
-            self._cut.update((b, a) for a, b in pairs)
-        arrow = "<-/->" if both_ways else "-/->"
-        self.note("cut " + " ".join(f"{a}{arrow}{b}" for a, b in pairs))
+        ways = directions(sources, destinations, both_ways=both_ways)
+        self._cut.update(ways)
+        self.note("cut " + " ".join(f"{a}-/->{b}" for a, b in ways))
+
+    def mend(self, sources: Iterable[str], destinations: Iterable[str], *, both_ways: bool = True) -> None:
+        """Undo one `cut` of the same; what another has cut as well stays cut."""
+        ways = directions(sources, destinations, both_ways=both_ways)
+        self._cut.subtract(ways)
+        self._cut = +self._cut
+        self.note("mend " + " ".join(f"{a}--->{b}" for a, b in ways))
+
+    def freeze(self, host: str, *, until: float) -> None:
+        """A process that is stopped (SIGSTOP): what it is sent, and what it sends, waits that long."""
+        self._frozen[host] = until
+        self.note(f"pause {host} until {until:.2f}")
 
     def heal(self) -> None:
         """Every link is whole again."""
         self._cut.clear()
+        self._frozen.clear()
         self.links.clear()
         self.note("healed")
 
@@ -92,18 +112,19 @@ class FaultyTransit:
         self.messages += 1
         if self.messages > TRAFFIC_MAX:
             raise RuntimeError("the cluster talks without end")
-        line = f"{self._now():.9f} {source} {destination} {kind} {size} {delays}\n"
-        self._trace.update(line.encode())
-        self._count(source, destination)
+        now = self._now()
+        self._trace.update(f"{now} {source} {destination} {kind} {size} {delays}".encode())
+        self._count(source, destination, int(now))
         return delays
 
-    def _count(self, source: str, destination: str) -> None:
-        second = int(self._now())
+    def _count(self, source: str, destination: str, second: int) -> None:
         if second != self._second:
             self._second = second
             self._rates.clear()
-        self._rates[source, destination] += 1
-        self.busiest = max(self.busiest, (self._rates[source, destination], second, source, destination))
+        rate = self._rates[source, destination] + 1
+        self._rates[source, destination] = rate
+        if rate > self.busiest[0]:
+            self.busiest = (rate, second, source, destination)
 
     def _delays(self, source: str, destination: str, kind: TrafficKind) -> tuple[float, ...]:
         if source.startswith(OBSERVER) or destination.startswith(OBSERVER):
@@ -116,7 +137,14 @@ class FaultyTransit:
         if random.random() < weather.loss:
             return ()
         copies = 2 if random.random() < weather.duplication else 1
+        if self._frozen:
+            return tuple(self._thawed(source, destination, self._delay(weather)) for _ in range(copies))
         return tuple(self._delay(weather) for _ in range(copies))
+
+    def _thawed(self, source: str, destination: str, delay: float) -> float:
+        now = self._now()
+        sent = max(now, self._frozen.get(source, 0.0))
+        return max(sent + delay, self._frozen.get(destination, 0.0)) - now
 
     def _delay(self, weather: Weather) -> float:
         seconds = weather.delay_seconds * self._random.lognormvariate(0.0, weather.spread)

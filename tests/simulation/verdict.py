@@ -1,30 +1,38 @@
-"""A storm from its seed to its verdict, for the tests and for replaying one seed by hand."""
+"""A history from its plan to its verdict, for the tests and for replaying one seed by hand."""
 
-from collections import Counter
-from collections.abc import Iterator
 from functools import partial
-from random import Random
+from typing import Any
 
 import judges
+import judges_of_words
 import msgspec
 import trio
+from adversary import NAMES, Gang
 from deterministic import run_history
 from final_state import FinalState, read
-from library_people import LibraryClient
+from library_people import LibraryClient, Listener
+from liveness import Watch
+from plans import Plan, plan
+from sessions import SessionClient
+from sightings import Sightings, reached, watched
 from storm import Storm
-from workload import Crowd, History, PlainClient
+from workload import Crowd, History, Level, PlainClient
 from world import World, cluster
 
-from recado.protocol.entry import ident
+from recado.protocol.views import Shown
 
 # After the storm, in virtual seconds.
 LEVEL_SECONDS = 30.0  # a lost page waits for its deadline, and the vectors are compared every 2 s
 AGREE_SECONDS = 200.0  # a server that started many times holds down for 160 s
 HOME_SECONDS = 60.0
+HEAR_SECONDS = 40.0
 WRITABLE_SECONDS = 30.0
 CLOCK_SECONDS = 600.0  # the tolerated spread doubles in eight rounds from 50 ms to 10 s
-PEOPLE = (PlainClient, LibraryClient, PlainClient, LibraryClient)
+FLOODED_LINK_MESSAGES_MAX = 300  # a second: two floods at once, and all the rest
 CLOCK_STEP_SECONDS = 5.0
+PEOPLE = (SessionClient, LibraryClient, PlainClient, LibraryClient)
+QUORUM_AT_MOST = (Level.LOCAL, Level.QUORUM)
+ROOM = "room"  # where the listener listens; chatters speak there too
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -36,48 +44,116 @@ class Verdict(msgspec.Struct, kw_only=True):
     operations: int
     acknowledged: int
     entries: int
+    reads: int
+    virtual_seconds: float
     faults: list[tuple[float, str]]
-    reached: set[str]  # which of the rare things happened; see `reached`
+    reached: set[str]  # which of the rare things happened; see `sightings`
 
 
-def stormy(seed: int) -> Verdict:
-    """The history of one seed: three or five servers, 60 to 120 seconds of storm, healing, verdict."""
-    dice = Random(f"{seed} storm")
-    return run_history(
-        partial(_storm, seed, servers=dice.choice([3, 3, 5]), seconds=dice.uniform(60, 120)),
-        seed=seed,
-        virtual_seconds_max=2000.0,
+def stormy(seed: int, *, seconds: float | None = None) -> Verdict:
+    """The verdict of a seed."""
+    return carried_out(plan(seed, seconds=seconds))
+
+
+def carried_out(what: Plan) -> Verdict:
+    """The verdict of a plan.  Raises `AssertionError` if the cluster does not recover in its time."""
+    with watched() as sightings:
+        tell = _safety if what.mode == "safety" else _liveness
+        return run_history(partial(tell, what, sightings), seed=what.seed, virtual_seconds_max=2000.0)
+
+
+def _cluster(what: Plan) -> Any:
+    return cluster(
+        seed=what.seed,
+        servers=what.servers,
+        election=what.election,
+        clock_offset_seconds=3.0,
+        clock_drift=5e-5,
     )
 
 
-async def _storm(seed: int, *, servers: int, seconds: float) -> Verdict:
-    async with cluster(seed=seed, servers=servers, clock_offset_seconds=3.0, clock_drift=5e-5) as world:
-        crowd = Crowd(world, clients=PEOPLE)
-        world.nursery.start_soon(crowd.run)
-        await Storm(world).rage(seconds)
-        await crowd.go_home(within_seconds=HOME_SECONDS)
+async def _safety(what: Plan, sightings: Sightings) -> Verdict:
+    async with _cluster(what) as world:
+        adverse = what.work == "adversary"
+        room = NAMES[0] if adverse else ROOM
+        people = Gang(world) if adverse else Crowd(world, clients=PEOPLE, room=room)
+        storm, watch, listener = Storm(world), Watch(world, sightings), Listener("listener", room)
+        people.history.told = storm.told
+        for task in (people.run, watch.run, lambda: listener.run(world)):
+            world.nursery.start_soon(task)
+        await storm.rage(what.faults, seconds=what.seconds)
+        await people.go_home(within_seconds=HOME_SECONDS)
         await world.until(world.level, within_seconds=LEVEL_SECONDS, what="equal replicas")
         await world.until(world.agreed, within_seconds=AGREE_SECONDS, what="one coordinator")
-        found = await verdict(world, crowd.history)
+        await world.until(
+            lambda: not _unheard(world, listener), within_seconds=HEAR_SECONDS, what="all was heard"
+        )
+        more = watch.two_leaders() if what.election == "quorum" else []
+        more += judges.heard_once(listener.heard, _room(world, room), lost=bool(world.losses))
+        found = await verdict(
+            world,
+            people.history,
+            *more,
+            sightings=sightings,
+            in_order=not adverse,
+            link_messages_max=FLOODED_LINK_MESSAGES_MAX if adverse else judges.LINK_MESSAGES_PER_SECOND_MAX,
+        )
         await world.until(world.takes_writes, within_seconds=WRITABLE_SECONDS, what="writes everywhere")
         await clocks_agree(world, within_seconds=CLOCK_SECONDS)
+        found.virtual_seconds = trio.current_time()
         return found
 
 
-async def verdict(world: World, history: History, *more: str) -> Verdict:
-    """All judges over a world that has healed and agrees."""
+async def _liveness(what: Plan, sightings: Sightings) -> Verdict:
+    """One bad server, for ever: the others lead, answer and replicate as if it were not there."""
+    async with _cluster(what) as world:
+        world.avoided.add(what.faults[0].node)
+        people = Crowd(world, clients=PEOPLE, levels=QUORUM_AT_MOST, room=ROOM)
+        watch = Watch(world, sightings)
+        for task in (people.run, watch.run):
+            world.nursery.start_soon(task)
+        storm = Storm(world)
+        with trio.move_on_at(what.seconds):
+            async with trio.open_nursery() as nursery:
+                for fault in what.faults:
+                    await trio.sleep_until(fault.at)
+                    nursery.start_soon(storm.deed(fault.kind), fault)
+                await trio.sleep_forever()
+        await people.go_home(within_seconds=HOME_SECONDS)
+        await world.until(world.level, within_seconds=LEVEL_SECONDS, what="equal healthy replicas")
+        slow = judges.answered_in_time(people.history, since=what.faults[0].at)
+        return await verdict(
+            world, people.history, *watch.unled(), *slow, sightings=sightings, coordinated=False
+        )
+
+
+async def verdict(
+    world: World,
+    history: History,
+    *more: str,
+    sightings: Sightings | None = None,
+    in_order: bool = True,
+    coordinated: bool = True,
+    link_messages_max: int = judges.LINK_MESSAGES_PER_SECOND_MAX,
+) -> Verdict:
+    """All judges over a world that has healed and agrees.
+
+    `in_order`: whether people's clocks are such that their words have an order; `coordinated`: whether
+    all servers must name one coordinator.
+    """
     states = final_states(world)
-    statuses = await world.statuses()
     complaints = [
         *judges.nothing_lost(history, states, world.losses),
         *judges.exactly_once(history, states),
         *judges.nothing_invented(history, states),
-        *judges.own_order(history, states),
+        *(judges.own_order(history, states) if in_order else ()),
         *judges.equal_replicas(states),
         *judges.stamps(states),
         *judges.one_winner(world.journal.lines),
-        *judges.one_coordinator(statuses),
-        *judges.nobody_shouts(world.transit.busiest),
+        *(judges.one_coordinator(await world.statuses()) if coordinated else ()),
+        *judges.nobody_shouts(world.transit.busiest, most=link_messages_max),
+        *judges_of_words.sessions_hold(history),
+        *judges_of_words.keeps_to_itself(world.journal.lines, history.said),
         *more,
     ]
     return Verdict(
@@ -87,32 +163,21 @@ async def verdict(world: World, history: History, *more: str) -> Verdict:
         operations=len(history.operations),
         acknowledged=len(history.acknowledged),
         entries=len(states[0].entries),
+        reads=len(history.reads),
+        virtual_seconds=trio.current_time(),
         faults=world.transit.record,
-        reached=set(reached(world, history, states[0])),
+        reached=set(reached(world, history, states[0], sightings or Sightings())),
     )
 
 
-def reached(world: World, history: History, state: FinalState) -> Iterator[str]:
-    """What a storm should bring about now and then: if none ever does, it is blind there."""
-    events = Counter(line["event"] for _, line in world.journal.lines)
-    codes = Counter(line.get("code") for _, line in world.journal.lines if line["event"] == "refused")
-    origins = {entry.origin for entry in state.entries}
-    idents = Counter(ident(entry) for entry in state.entries)
-    found = {
-        "a retry kept by two servers": max(idents.values()) > 1,
-        "a write tried again": any(op.tries > 1 for op in history.operations),
-        "more origins than servers": len(origins) > len(world.servers),
-        "a disk that forgot": bool(world.losses),
-        "a coordinator replaced": events["coordinator did not answer, starting election"] > 0,
-        "a clock round aborted": events["berkeley round aborted"] > 0,
-        "a clock round finished": events["berkeley round finished"] > 0,
-        "a peer silent and back": events["peer answers again"] > 0,
-        "a full disk": codes["storage_full"] > 0,
-        "a clean stop": events["stopped"] > 0,
-        "entries pulled": events["replicated from"] > 0,
-        "a synchronisation with the coordinator": events["complete synchronisation done"] > 0,
-    }
-    return (what for what, so in found.items() if so)
+def _room(world: World, room: str) -> list[Shown]:
+    """What the listener's channel holds on the first server."""
+    node = world.healthy[0]
+    return [row for row in read(node.name, node.store.image()).views.channel_messages if row.to == room]
+
+
+def _unheard(world: World, listener: Listener) -> set[tuple[str, str]]:
+    return {(row.author, row.message) for row in _room(world, listener.channel)} - set(listener.heard)
 
 
 async def clocks_agree(world: World, *, within_seconds: float) -> float:
@@ -129,5 +194,5 @@ async def clocks_agree(world: World, *, within_seconds: float) -> float:
 
 
 def final_states(world: World) -> list[FinalState]:
-    """The disks of all living servers."""
-    return [read(name, node.store.image()) for name, node in world.servers.items() if node.alive]
+    """The disks of all living servers that clients know of."""
+    return [read(node.name, node.store.image()) for node in world.healthy]

@@ -25,6 +25,7 @@ Outcome = Literal["open", "acknowledged", "refused"]
 TRY_SECONDS = 3.0  # then the next server
 WAIT_SECONDS = 12.0  # for more copies: longer than a server's own patience
 PAUSE_SECONDS = 0.5
+BRIEF_CHARACTERS = 60
 PATIENCE_SECONDS = 45.0  # then the outcome stays open
 # What says that nothing was kept, or not enough of it yet: the same again, elsewhere.
 _AGAIN = frozenset({"busy", "draining", "storage_full", "indeterminate", "unavailable", "internal"})
@@ -35,6 +36,7 @@ class Operation(msgspec.Struct, kw_only=True):
 
     service: str
     user: str
+    who: str = ""  # several people may use one name
     target: str = ""
     text: str = ""
     id: bytes
@@ -45,6 +47,7 @@ class Operation(msgspec.Struct, kw_only=True):
     code: str | None = None  # of the refusal
     key: tuple[int, str, int] | None = None  # where the acknowledging server keeps it
     tries: int = 0
+    answered_by: str | None = None  # the server that acknowledged
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -60,13 +63,32 @@ class Operation(msgspec.Struct, kw_only=True):
         return {"src": self.user, "dst": self.target, "message": self.text, **common}
 
 
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """One answered look at a channel by somebody with a session.  A new session has another number."""
+
+    who: str
+    session: int
+    begun: float
+    server: str
+    channel: str
+    shown: frozenset[tuple[bytes, str]] | None  # (id, `brief` text); None: the server is behind
+
+
+def brief(text: str) -> str:
+    """A text as reads keep it: histories hold thousands of them."""
+    return text if len(text) <= BRIEF_CHARACTERS else f"{text[:BRIEF_CHARACTERS]}…{len(text)}"
+
+
 class History:
-    """All operations, and what is known to exist because somebody was told so."""
+    """All operations and reads, and what is known to exist because somebody was told so."""
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
+        self.reads: list[Read] = []
         self.users: list[str] = []
         self.channels: list[str] = []
+        self.said: set[str] = set()  # what refusals said
+        self.told: Callable[[Operation], None] = lambda _op: None  # looks at each acknowledgement
 
     def begin(self, **fields: Any) -> Operation:
         """Somebody sets out to write."""
@@ -82,6 +104,7 @@ class History:
             self.users.append(operation.user)
         elif operation.service == "channel":
             self.channels.append(operation.target)
+        self.told(operation)
 
     def refuse(self, operation: Operation, code: str | None) -> None:
         """Its author was told that nothing of it is kept."""
@@ -116,6 +139,7 @@ class PlainClient:
 
     def __init__(self, user: str, history: History, *, random: Random) -> None:
         self.user = user
+        self.who = user
         self.history = history
         self.clock = LamportClock()
         self.patience_seconds = PATIENCE_SECONDS
@@ -136,6 +160,7 @@ class PlainClient:
         operation = self.history.begin(
             service=service,
             user=self.user,
+            who=self.who,
             target=target,
             text=text,
             id=self._random.randbytes(16),
@@ -145,17 +170,21 @@ class PlainClient:
             await self._to_the_end(operation)
         return operation
 
-    async def _to_the_end(self, operation: Operation) -> None:
+    async def _to_the_end(self, operation: Operation, *, first: int | None = None) -> None:
+        """Ask until the outcome is known: the server that answered last, or the `first`, then the others."""
+        at = self._next if first is None else first % len(self._askers)
         while operation.outcome == "open":
             operation.tries += 1
-            reply = await self._try(operation)
+            reply = await self._try(operation, self._askers[at])
             if reply is not None:
                 self._told(operation, reply)
             if operation.outcome == "open":
-                self._next = (self._next + 1) % len(self._askers)
+                at = (at + 1) % len(self._askers)
+                if first is None:
+                    self._next = at
                 await trio.sleep(PAUSE_SECONDS * self._random.random())
 
-    async def _try(self, operation: Operation) -> Reply | None:
+    async def _try(self, operation: Operation, asker: Asker) -> Reply | None:
         seconds = TRY_SECONDS if operation.level is Level.LOCAL else WAIT_SECONDS
         frame = codec.encode(
             operation.service,
@@ -163,7 +192,7 @@ class PlainClient:
         )
         try:
             with trio.move_on_after(seconds):
-                reply = codec.decode_reply(await self._askers[self._next].ask(frame))
+                reply = codec.decode_reply(await asker.ask(frame))
                 self.clock.receive(codec.lamport(reply.data.get("clock")))
                 return reply
         except WireError:
@@ -172,11 +201,12 @@ class PlainClient:
 
     def _told(self, operation: Operation, reply: Reply) -> None:
         code = reply.data.get("code")
-        if reply.failed and code in _AGAIN:
-            return
         if reply.failed:
-            self.history.refuse(operation, code)
+            self.history.said.add(str(reply.data))
+            if code not in _AGAIN:
+                self.history.refuse(operation, code)
         else:
+            operation.answered_by = reply.data.get("server")
             self.history.acknowledge(operation, key=reply.data["key"])
 
 
@@ -184,9 +214,16 @@ class Chatter:
     """A client that registers and then talks at random, at levels of all kinds."""
 
     def __init__(
-        self, client: Client, *, random: Random, pause_seconds: float, levels: tuple[Level, ...]
+        self,
+        client: Client,
+        *,
+        random: Random,
+        pause_seconds: float,
+        levels: tuple[Level, ...],
+        room: str | None,
     ) -> None:
         self._client = client
+        self._room = room
         self._random = random
         self._pause_seconds = pause_seconds
         self._levels = levels
@@ -207,6 +244,8 @@ class Chatter:
 
     def _what(self) -> tuple[str, str]:
         history, dice = self._client.history, self._random.random()
+        if self._room is not None and self._count == 0:
+            return "channel", self._room
         if not history.channels or dice < 0.03:
             return "channel", f"channel-{self._client.user}-{self._count}"
         if dice < 0.25 and history.users:
@@ -230,6 +269,7 @@ class Crowd:
         clients: Sequence[type[PlainClient] | Callable[..., Client]] = (PlainClient,) * 4,
         pause_seconds: float = 1.0,
         levels: tuple[Level, ...] = ALL_LEVELS,
+        room: str | None = None,  # a channel that everybody asks for first
     ) -> None:
         self.history = History()
         self.gone = trio.Event()
@@ -238,7 +278,7 @@ class Crowd:
         for number, make in enumerate(clients):
             random = Random(f"{world.seed} person {number}")
             client = make(f"person-{number}", self.history, random=random)
-            chatter = Chatter(client, random=random, pause_seconds=pause_seconds, levels=levels)
+            chatter = Chatter(client, random=random, pause_seconds=pause_seconds, levels=levels, room=room)
             self._chatters.append((client, chatter))
 
     async def run(self) -> None:

@@ -8,7 +8,7 @@ cancelled where they stand, its sockets are gone, and its disk keeps the last co
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import trio
 from nodes import ReferenceNode, ServerNode, ServiceNode
@@ -63,14 +63,17 @@ class World:
         timings: Timings = Timings(),  # noqa: B008 (frozen)
         clock_offset_seconds: float = 0.0,
         clock_drift: float = 0.0,
+        election: Literal["available", "quorum"] = "available",
     ) -> None:
         self.seed = seed
+        self.election = election
         self.nursery = nursery
         self.random = Random(f"{seed} faults")
         self.transit = FaultyTransit(Random(f"{seed} network"), now=trio.current_time, weather=weather)
         self.network = MemoryNetwork(self.transit)
         self.journal = Journal()
         self._ticks = 0
+        self.avoided: set[str] = set()  # servers that clients do not know
         self.losses: list[float] = []  # when a disk forgot something that it had committed
         members = tuple(
             Member(name=f"server-{rank}", rank=rank, address=f"tcp://server-{rank}:5555")
@@ -103,7 +106,14 @@ class World:
 
     @property
     def addresses(self) -> list[str]:
-        return [member.address for member in self.config.cluster.members]
+        """Where clients may ask."""
+        members = self.config.cluster.members
+        return [member.address for member in members if member.name not in self.avoided]
+
+    @property
+    def healthy(self) -> list[ServerNode]:
+        """The living servers, without those that clients avoid."""
+        return [node for node in self.servers.values() if node.alive and node.name not in self.avoided]
 
     def start(self) -> None:
         """Start every node that does not run."""
@@ -158,7 +168,7 @@ class World:
 
     def level(self) -> bool:
         """Whether all living servers have durably the same entries."""
-        logs = [node.store.heads() for node in self.servers.values() if node.alive]
+        logs = [node.store.heads() for node in self.healthy]
         return all(log == logs[0] for log in logs)
 
     async def takes_writes(self) -> bool:

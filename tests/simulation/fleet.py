@@ -1,0 +1,133 @@
+"""Many histories at once, one process for each processor.
+
+A history is a pure function of its plan, so it matters to none of them who runs beside it.
+"""
+
+import gc
+import os
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+
+import msgspec
+from faults import shrunk
+from plans import Plan, plan
+from verdict import carried_out
+
+COMPLAINTS_TOLD = 12
+FAULTS_TOLD = 60
+COLLECT_OBJECTS = 200_000  # histories are short: collecting their garbage more often costs a fifth of all
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one history.  `complaints` is empty if all is well.  Seconds are virtual."""
+
+    seed: int
+    complaints: tuple[str, ...]
+    digest: str = ""
+    acknowledged: int = 0
+    messages: int = 0
+    reads: int = 0
+    faults: int = 0
+    virtual_seconds: float = 0.0
+    real_seconds: float = 0.0
+    reached: frozenset[str] = frozenset()
+    record: tuple[tuple[float, str], ...] = ()  # of the faults, if there are complaints
+
+
+def outcome(what: Plan) -> Outcome:
+    """Run a plan to its end; whatever it raises is a complaint."""
+    start = time.monotonic()
+    try:
+        verdict = carried_out(what)
+    except Exception as error:  # noqa: BLE001 - a fault of the cluster is what is being looked for
+        text = "".join(traceback.format_exception(error))
+        return Outcome(
+            seed=what.seed,
+            complaints=(_cause(error), text[-6000:]),
+            faults=len(what.faults),
+            real_seconds=time.monotonic() - start,
+        )
+    return Outcome(
+        seed=what.seed,
+        complaints=tuple(verdict.complaints),
+        digest=verdict.digest,
+        acknowledged=verdict.acknowledged,
+        messages=verdict.messages,
+        reads=verdict.reads,
+        faults=len(what.faults),
+        virtual_seconds=verdict.virtual_seconds,
+        real_seconds=time.monotonic() - start,
+        reached=frozenset(verdict.reached),
+        record=tuple(verdict.faults) if verdict.complaints else (),
+    )
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost of nested groups, in one line."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+def survey(
+    seeds: Iterable[int], *, workers: int | None = None, seconds: float | None = None
+) -> Iterator[Outcome]:
+    """The outcome of each seed, in the order in which they end.  Closing the iterator ends the workers."""
+    workers = workers or len(os.sched_getaffinity(0))
+    waiting: set[Future[Outcome]] = set()
+    with ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=_begin) as pool:
+        try:
+            for seed in seeds:
+                waiting.add(pool.submit(outcome, plan(seed, seconds=seconds)))
+                if len(waiting) >= 2 * workers:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    gc.freeze()
+    gc.set_threshold(COLLECT_OBJECTS, 20, 20)
+
+
+def smallest(what: Plan, *, tries_max: int = 40) -> tuple[Plan, list[int]]:
+    """A failing plan with as few faults as `tries_max` runs can find; and the numbers of those left out."""
+
+    def fails(faults: object) -> bool:
+        return bool(outcome(msgspec.structs.replace(what, faults=tuple(faults))).complaints)  # type: ignore[call-overload]
+
+    kept = shrunk(what.faults, fails, tries_max=tries_max)
+    return (
+        msgspec.structs.replace(what, faults=kept),
+        [number for number, fault in enumerate(what.faults) if fault not in kept],
+    )
+
+
+def replay(seed: int, left_out: Iterable[int] = (), *, seconds: float | None = None) -> str:
+    """The command that runs one history again."""
+    without = ",".join(map(str, left_out))
+    return (
+        f"python -m tests.simulation.endless --seed {seed}"
+        + (f" --seconds {seconds:g}" if seconds is not None else "")
+        + (f" --without {without}" if without else "")
+    )
+
+
+def told(result: Outcome, *, seconds: float | None = None) -> str:
+    """What to print of a history that ended badly."""
+    record = [f"  {at:8.2f} {what}" for at, what in result.record[-FAULTS_TOLD:]]
+    return "\n".join(
+        [
+            f"seed {result.seed}:",
+            *result.complaints[:COMPLAINTS_TOLD],
+            f"replay: {replay(result.seed, seconds=seconds)}",
+            *record,
+        ]
+    )

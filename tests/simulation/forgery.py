@@ -1,0 +1,45 @@
+"""Entries that no server of ours would make, told by somebody who speaks as a member."""
+
+from random import Random
+from typing import TYPE_CHECKING
+
+import trio
+from faults import Fault
+
+from recado.protocol import codec, names
+from recado.protocol.entry import EMPTY, origin_name, run_of, seal
+from recado.protocol.messages import Kind
+
+if TYPE_CHECKING:
+    from world import World
+
+UNKNOWN_KIND = 77
+
+
+async def poison(world: "World", fault: Fault) -> None:
+    """A new origin's log of two entries, neither of which can be shown: it is kept and relayed (A35, A36)."""
+    dice = Random(fault.amount)
+    origin = origin_name(fault.other, dice.randbytes(8))
+    common = {
+        "origin": origin,
+        "wall_ms": 1,
+        "author": names.uid("nobody"),
+        "id": dice.randbytes(16),
+        "target": "geral",
+        "prev": 0,
+    }
+    one = seal(EMPTY, lamport=1, kind=Kind.CHANNEL_MESSAGE, body=b"\xff\xfe", **common)  # type: ignore[arg-type]
+    head = EMPTY._replace(seq=one.seq, lamport=one.lamport, hash=one.hash)
+    two = seal(head, lamport=2, kind=UNKNOWN_KIND, body=b"later", **common)  # type: ignore[arg-type]
+    run = run_of([one, two], EMPTY.hash)
+    fields = {
+        "v": 2,
+        "cluster": world.config.cluster.id,
+        "from": fault.other,
+        "boot": "forged",
+        "runs": [[run.origin, run.first, run.previous_hash, run.entries]],
+        "timestamp": int(trio.current_time()),
+        "clock": 0,
+    }
+    async with world.network.host("observer").asker(world.servers[fault.node].member.address) as asker:
+        await asker.ask(codec.encode("replicate", fields))
