@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from recado import config
-from recado.protocol.messages import Level
+from recado.protocol.messages import Entry, Kind, Level
+from recado.protocol.views import Shown, Views
 from tests.torture import machine, report
 from tests.torture.control import SITECUSTOMIZE
 from tests.torture.faults import Faults, Record
-from tests.torture.judgement import Evidence, judge, relevant_losses
+from tests.torture.judgement import Evidence, held_back, judge, relevant_losses
 from tests.torture.neighbours import History, Operation, final_state
 from tests.torture.plan import Role, make_plan
 from tests.torture.switch import Switch
@@ -87,6 +88,36 @@ def test_a_level_survives_fewer_losses_than_copies() -> None:
     assert not judge(_evidence(local, losses=[1.5]))["lost"]
     assert judge(_evidence(quorum, losses=[1.5]))["lost"]
     assert judge(_evidence(local, losses=[5.0], barriers=[3.0]))["lost"]
+
+
+def _state(*stamps: tuple[str, int, int, str]) -> Any:
+    """A replica as (origin, seq, lamport, text) of messages of ana to geral."""
+    bare: dict[str, Any] = {
+        "wall_ms": 1,
+        "kind": Kind.CHANNEL_MESSAGE,
+        "author": b"",
+        "target": "geral",
+        "prev": 0,
+    }
+    bare |= {"body": b"", "extra": None, "header": b"", "hash": b""}
+    entries = tuple(Entry(origin=o, seq=s, lamport=at, id=b"%d" % at, **bare) for o, s, at, _ in stamps)
+    rows = [Shown("ana", "geral", text, 1, at, o, s) for o, s, at, text in stamps]
+    views = Views([], [], rows, [])
+    return final_state.FinalState(server="server-1", entries=entries, views=views)
+
+
+def test_only_the_clocks_budget_excuses_a_wrong_place() -> None:
+    """Shown before what its author had been told: excused if that server's clock jumped by all it may."""
+    history = History()
+    history.operations += [
+        _operation(text="first", begun=1.0, ended=2.0, key=(5000, "a", 1)),
+        _operation(text="second", begun=3.0, ended=4.0, key=(1800, "b", 2)),
+    ]
+    for before, excused in ((700, 1), (1700, 0)):
+        state = _state(("a", 1, 5000, "first"), ("b", 1, before, "other"), ("b", 2, 1800, "second"))
+        evidence = Evidence(history=history, journal=[], states=[state])
+        assert len(list(held_back(evidence))) == excused
+        assert bool(judge(evidence)["disordered"]) is not bool(excused)
 
 
 def test_whoever_never_ends_is_stuck() -> None:
@@ -204,6 +235,7 @@ def test_the_page_says_failed_and_how_to_repeat() -> None:
             "heard": 3,
             "reads": 0,
             "reads_behind": 0,
+            "held_back": 0,
             "excused_by_lost_disks": 0,
         },
         "counts": {"lost": 1},

@@ -34,7 +34,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--json", type=Path, default=None, help="where to write the report (build/torture.json)"
     )
-    parser.add_argument("--keep", type=Path, default=None, help="keep configurations, logs and journals here")
+    parser.add_argument(
+        "--keep", type=Path, default=None, help="keep configurations, logs, journals and replicas here"
+    )
     parser.add_argument("--no-control", action="store_true", help="leave out the negative control")
     parser.add_argument(
         "--measure",
@@ -81,6 +83,7 @@ def _torture(wish: argparse.Namespace, directory: Path, means: machine.Means) ->
         control=not wish.no_control,
         directory=directory,
         again=again,
+        keep=wish.keep is not None,
     )
     _say(f"seed {seed}")
     result = trio.run(lambda: torture(options, means, say=_say))

@@ -11,9 +11,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from recado.protocol.limits import CLIENT_ADVANCE_PER_REQUEST
 from recado.protocol.messages import Level
 from tests.torture.neighbours import History, Operation, final_state, judges
 from tests.torture.plain_people import NOBODY
@@ -112,11 +114,33 @@ def _shown_twice(evidence: Evidence) -> list[str]:
 def _disordered(evidence: Evidence) -> list[str]:
     """Each author's order.  A server that lost its disk knows how late it is once it has caught up."""
     sound = History()
+    late = {id(op) for op in held_back(evidence)}
     for op in evidence.history.acknowledged:
         last = max((at for at in evidence.losses if at <= (op.ended or op.begun)), default=None)
-        if last is None or any(last < at <= op.begun for at in evidence.barriers):
+        if last is not None and not any(last < at <= op.begun for at in evidence.barriers):
+            continue
+        if id(op) not in late:
             sound.operations.append(op)
     return judges.own_order(sound, evidence.states)
+
+
+def held_back(evidence: Evidence) -> Iterator[Operation]:
+    """Operations shown too early because a server that was far behind did not believe their author's clock.
+
+    An unsigned clock moves a server's by at most `CLIENT_ADVANCE_PER_REQUEST` (A13).  It shows as a jump of
+    just that in the log of that server, and still before what the author had been told.
+    """
+    entries = evidence.states[0].entries
+    before = {(b.origin, b.seq): a.lamport for a, b in pairwise(entries) if a.origin == b.origin}
+    rows = {(row.author, row.to, row.message): row for row in _rows(evidence.states[0])}
+    told: dict[str, int] = defaultdict(int)
+    for op in evidence.history.acknowledged:
+        row = rows.get((op.user, op.target, op.text))
+        if row is not None and row.lamport <= told[op.user]:
+            jump = row.lamport - before.get((row.origin, row.seq), 0)
+            if jump >= CLIENT_ADVANCE_PER_REQUEST:
+                yield op
+        told[op.user] = max(told[op.user], op.key[0] if op.key else 0)
 
 
 def _subscribers(evidence: Evidence) -> Iterator[str]:
@@ -169,6 +193,7 @@ def summary(evidence: Evidence) -> dict[str, Any]:
         "heard": sum(line["what"] == "heard" for line in evidence.journal),
         "reads": sum(line["what"] == "read" for line in evidence.journal),
         "reads_behind": sum(line["what"] == "read" and line["behind"] for line in evidence.journal),
+        "held_back": sum(1 for _ in held_back(evidence)),
         "excused_by_lost_disks": sum(_may_vanish(op, evidence) for op in evidence.history.acknowledged),
         "latency_seconds": latencies(evidence.history, lambda op: str(op.level)),
     }

@@ -44,6 +44,7 @@ def _operations(told: dict[str, Any]) -> list[str]:
     lines.append(
         f"  {told['reads']:6}  reads of what was just written, {told['reads_behind']} told as behind"
     )
+    lines.append(f"  {told['held_back']:6}  shown too early by a server that was far behind (A13)")
     lines.append(f"  {told['excused_by_lost_disks']:6}  that lost disks were allowed to take")
     return lines
 

@@ -1,5 +1,6 @@
 """One run: a cluster, its load, the storm, the healing, the verdict."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Options:
     control: bool
     directory: Path
     again: str
+    keep: bool = False  # the replicas too, beside the logs
 
 
 async def torture(options: Options, means: Means, *, say: Callable[[str], None]) -> dict[str, Any]:
@@ -63,6 +65,8 @@ async def torture(options: Options, means: Means, *, say: Callable[[str], None])
             await trio.sleep(AFTER_STORM_SECONDS)
             ended = await _quiet(fleet, talkers, say=say)
             nursery.cancel_scope.cancel()
+        if options.keep:
+            _keep_replicas(fleet)
         evidence = gather(fleet, talkers, record, ended["statuses"])
     finally:
         with trio.CancelScope(shield=True):
@@ -174,6 +178,12 @@ async def _one_leader(fleet: Fleet) -> dict[str, dict[str, Any]]:
                 break
             await trio.sleep(LOOK_SECONDS)
     return said
+
+
+def _keep_replicas(fleet: Fleet) -> None:
+    for node in fleet.servers:
+        if node.member.replica.parent != node.member.directory:
+            shutil.copy(node.member.replica, node.member.directory)
 
 
 def gather(fleet: Fleet, talkers: Talkers, record: Record, said: dict[str, dict[str, Any]]) -> Evidence:
