@@ -17,12 +17,12 @@ from typing import Any
 
 from recado.protocol.limits import CLIENT_ADVANCE_PER_REQUEST
 from recado.protocol.messages import Level
-from tests.torture.neighbours import History, Operation, final_state, judges
+from tests.torture.neighbours import FinalState, History, Operation, final_state, judges
 from tests.torture.plain_people import NOBODY
 
 # A server that can't take a write now says so; that is no fault.
 _ALLOWED_REFUSALS = frozenset({"busy", "draining", "storage_full", "unavailable", "channel_taken"})
-FinalState = final_state.FinalState
+
 Complaints = dict[str, list[str]]
 
 

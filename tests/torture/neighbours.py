@@ -12,7 +12,8 @@ sys.path += [str(_TESTS / room) for room in ("simulation", "system") if str(_TES
 
 import final_state  # noqa: E402
 import judges  # noqa: E402
+from final_state import FinalState  # noqa: E402
 from skewed_clocks import build_skew  # noqa: E402
 from workload import History, Operation  # noqa: E402
 
-__all__ = ["History", "Operation", "build_skew", "final_state", "judges"]
+__all__ = ["FinalState", "History", "Operation", "build_skew", "final_state", "judges"]

@@ -5,16 +5,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
 from tests.torture.control import careless_losses
 from tests.torture.faults import Record
 from tests.torture.fleet import Fleet, build
-from tests.torture.judgement import Evidence, judge, read_state, summary
+from tests.torture.judgement import Complaints, Evidence, judge, read_state, summary
 from tests.torture.load import Wishes
 from tests.torture.machine import Means
+from tests.torture.neighbours import judges
 from tests.torture.processes import CommandFailed, run
 from tests.torture.storm import Storm
 from tests.torture.talkers import Talkers
@@ -26,6 +27,7 @@ EQUAL_SECONDS = 60.0
 HEARD_SECONDS = 30.0
 LEAD_SECONDS = 200.0  # a server that started many times in two minutes holds down for 160 s
 LOOK_SECONDS = 0.2
+COMPLAINTS_MAX = 100  # of a kind, in the JSON document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,39 +44,21 @@ class Options:
     keep: bool = False  # the replicas too, beside the logs
 
 
+class Ended(NamedTuple):
+    """How a storm ended: what to judge, what went wrong on the way, how long it took to be well again."""
+
+    evidence: Evidence
+    complaints: Complaints
+    equal_seconds: float | None
+    verify: str
+
+
 async def torture(options: Options, means: Means, *, say: Callable[[str], None]) -> dict[str, Any]:
     """The whole run; the result as `report` shows it."""
     record = Record()
-    fleet = build(
-        options.directory / "cluster",
-        means,
-        servers=options.servers,
-        brokers=2,
-        seed=options.seed,
-        hours=options.storm_seconds / 3600,
-    )
-    storm = Storm(fleet, record, seed=options.seed)
-    try:
-        async with trio.open_nursery() as nursery:
-            await fleet.begin(nursery)
-            talkers = Talkers(fleet, "load", wishes(fleet, options))
-            await talkers.talking()
-            say(f"{len(fleet.nodes)} nodes up, people talk; the storm takes {options.storm_seconds:.0f} s")
-            await storm.rage(options.storm_seconds)
-            say("healed; people come to an end")
-            await trio.sleep(AFTER_STORM_SECONDS)
-            ended = await _quiet(fleet, talkers, say=say)
-            nursery.cancel_scope.cancel()
-        if options.keep:
-            _keep_replicas(fleet)
-        evidence = gather(fleet, talkers, record, ended["statuses"])
-    finally:
-        with trio.CancelScope(shield=True):
-            await fleet.close()
+    ended = await _through_the_storm(options, means, record, say=say)
     say("judging")
-    complaints = judge(evidence)
-    complaints["recovery"] = [*storm.complaints, *ended["complaints"]]
-    complaints["processes"] = list(_processes(fleet, record))
+    complaints = {**judge(ended.evidence), **ended.complaints}
     control = await _control(options, means, say=say) if options.control and means.disks else None
     if control == 0:
         complaints["control"] = ["the control lost nothing: these power cuts prove nothing"]
@@ -85,16 +69,49 @@ async def torture(options: Options, means: Means, *, say: Callable[[str], None])
         "faults": record.counts(),
         "losses": len(record.losses),
         "not_run": means.missing,
-        "summary": summary(evidence),
+        "summary": summary(ended.evidence),
         "counts": {kind: len(found) for kind, found in complaints.items()},
-        "complaints": {kind: found[:100] for kind, found in complaints.items() if found},
-        "equal_seconds": ended["equal_seconds"],
-        "verify": ended["verify"],
+        "complaints": {kind: found[:COMPLAINTS_MAX] for kind, found in complaints.items() if found},
+        "equal_seconds": ended.equal_seconds,
+        "verify": ended.verify,
         "control": control,
         "passed": not any(complaints.values()),
         "again": options.again,
         "record": record.faults,
     }
+
+
+async def _through_the_storm(
+    options: Options, means: Means, record: Record, *, say: Callable[[str], None]
+) -> Ended:
+    hours, folder = options.storm_seconds / 3600, options.directory / "cluster"
+    fleet = build(folder, means, servers=options.servers, brokers=2, seed=options.seed, hours=hours)
+    storm = Storm(fleet, record, seed=options.seed)
+    try:
+        async with trio.open_nursery() as nursery:
+            await fleet.begin(nursery)
+            talkers = Talkers(fleet, "load", wishes(fleet, options))
+            await talkers.talking()
+            say(f"{len(fleet.nodes)} nodes up, people talk; the storm takes {options.storm_seconds:.0f} s")
+            await storm.rage(options.storm_seconds)
+            say("healed; people come to an end")
+            await trio.sleep(AFTER_STORM_SECONDS)
+            quiet = await _quiet(fleet, talkers, say=say)
+            nursery.cancel_scope.cancel()
+        if options.keep:
+            _keep_replicas(fleet)
+        return Ended(
+            gather(fleet, talkers, record, quiet["statuses"]),
+            {
+                "recovery": [*storm.complaints, *quiet["complaints"]],
+                "processes": list(_processes(fleet, record)),
+            },
+            quiet["equal_seconds"],
+            quiet["verify"],
+        )
+    finally:
+        with trio.CancelScope(shield=True):
+            await fleet.close()
 
 
 def wishes(fleet: Fleet, options: Options) -> Wishes:
@@ -168,8 +185,6 @@ async def _all_heard(fleet: Fleet, talkers: Talkers) -> None:
 
 async def _one_leader(fleet: Fleet) -> dict[str, dict[str, Any]]:
     """What the servers say once they agree, or at the end of the patience."""
-    from tests.torture.neighbours import judges
-
     said: dict[str, dict[str, Any]] = {}
     with trio.move_on_after(LEAD_SECONDS):
         while True:

@@ -12,7 +12,6 @@ import zmq
 
 from recado.protocol import codec
 from tests.torture.fleet import Fleet, Node
-from tests.torture.processes import Running
 
 ANSWER_SECONDS = 1.0
 LOOK_SECONDS = 0.1
@@ -98,11 +97,3 @@ async def coordinator(fleet: Fleet) -> str | None:
     said = [str(status.get("coordinator") or "") for status in (await statuses(fleet)).values()]
     named = [name for name in said if name]
     return max(named, key=named.count) if named else None
-
-
-def resident_bytes(process: Running) -> int:
-    """The memory that a process holds."""
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0
