@@ -34,7 +34,7 @@ class Adversary(SessionClient):
 
     def __init__(self, number: int, history: History, *, random: Random, pause_seconds: float) -> None:
         super().__init__(NAMES[number % len(NAMES)], history, random=random)
-        self.closing = False
+        self.closing = trio.Event()
         self.number = number
         self.who = f"adversary {number}"
         self._pause_seconds = pause_seconds
@@ -45,13 +45,14 @@ class Adversary(SessionClient):
         """Registrations and channels under the same names as others, then words."""
         await self.at_once("login", "", "", count=3)
         await self.at_once("channel", NAMES[0], "", count=2)
-        while not self.closing:
+        while not self.closing.is_set():
             before = self.clock.value
             self.clock.value += self._random.choice(CLOCKS)
             await self.step()
             self.clock.value = before
             await self.read(NAMES[0])
-            await trio.sleep(self._random.expovariate(1 / self._pause_seconds))
+            with trio.move_on_after(self._random.expovariate(1 / self._pause_seconds)):
+                await self.closing.wait()
 
     async def step(self) -> None:
         """One piece of mischief."""
@@ -153,6 +154,6 @@ class Gang:
     async def go_home(self, *, within_seconds: float) -> None:
         """Everybody ends the sentence.  Raises `trio.TooSlowError` if somebody hangs."""
         for person in self._people:
-            person.closing = True
+            person.closing.set()
         with trio.fail_after(within_seconds):
             await self.gone.wait()

@@ -228,19 +228,20 @@ class Chatter:
         self._pause_seconds = pause_seconds
         self._levels = levels
         self._count = 0
-        self.closing = False
+        self.closing = trio.Event()
 
     async def run(self) -> None:
         """Until `closing`, and then to the end of what is being said."""
         outcome: Outcome = "open"
-        while outcome == "open" and not self.closing:
+        while outcome == "open" and not self.closing.is_set():
             outcome = (await self._client.write("login", level=self._level())).outcome
-        while not self.closing:
+        while not self.closing.is_set():
             service, target = self._what()
             self._count += 1
             text = f"{self._client.user} says {self._count}"
             await self._client.write(service, target=target, text=text, level=self._level())
-            await trio.sleep(self._random.expovariate(1 / self._pause_seconds))
+            with trio.move_on_after(self._random.expovariate(1 / self._pause_seconds)):
+                await self.closing.wait()
 
     def _what(self) -> tuple[str, str]:
         history, dice = self._client.history, self._random.random()
@@ -294,6 +295,6 @@ class Crowd:
     async def go_home(self, *, within_seconds: float) -> None:
         """Everybody ends the sentence.  Raises `trio.TooSlowError` if somebody hangs."""
         for _, chatter in self._chatters:
-            chatter.closing = True
+            chatter.closing.set()
         with trio.fail_after(within_seconds):
             await self.gone.wait()
