@@ -57,8 +57,9 @@ class Promises:
         self._given = Promise(epoch, now + self._timings.lease_seconds)
 
     def release(self, epoch: Epoch) -> None:
-        """Its candidate gave up `epoch`, and with it all its earlier ones."""
-        if self._given is not None and self._given.epoch.name == epoch.name and self._given.epoch <= epoch:
+        """Its candidate gave up `epoch`, and with it all earlier ones of the same start."""
+        given = self._given.epoch if self._given is not None else None
+        if given is not None and (given.name, given.boot) == (epoch.name, epoch.boot) and given <= epoch:
             self._given = None
 
     def release_own(self, me: Member) -> None:

@@ -79,11 +79,18 @@ class EpochLedger:
         return reason, self.see(epoch) if reason is None else []
 
     def release(self, epoch: Epoch) -> None:
-        self._released[epoch.name] = max(epoch, self._released.get(epoch.name, epoch))
+        """Its candidate gave `epoch` up, and all earlier ones of the same start.
+
+        Of another start it says nothing: if disks were lost, a later one may have smaller epochs.
+        """
+        known = self._released.get(epoch.name)
+        if known is None or known.boot != epoch.boot or known < epoch:
+            self._released[epoch.name] = epoch
 
     def released(self, epoch: Epoch) -> bool:
         """Whether its coordinator gave this epoch up: a late renewal of it says nothing."""
-        return epoch.name in self._released and epoch <= self._released[epoch.name]
+        known = self._released.get(epoch.name)
+        return known is not None and known.boot == epoch.boot and epoch <= known
 
 
 class Office:

@@ -337,3 +337,17 @@ def test_timings_that_leave_no_lease_are_refused() -> None:
     timings = ElectionTimings(lease_seconds=2.6)
     with pytest.raises(ValueError, match="drift"):
         QuorumBully(TWO, [ONE, TWO], boot="b", now=0.0, uniform=min, timings=timings)
+
+
+def test_a_release_speaks_of_one_start_only() -> None:
+    """After all disks were lost a candidate may win an epoch below one that its earlier start released."""
+    world = World()
+    world.ask(Release(epoch=Epoch(9, 3, "s3", "old")))
+    fresh = Epoch(8, 3, "s3", "new")
+    world.ask(elect(fresh))
+    world.ask(Release(epoch=Epoch(9, 3, "s3", "old")))
+    promise = world.machine.promise(world.now)
+    assert promise is not None
+    assert promise.epoch == fresh, "the promise to the new start holds"
+    world.ask(renew(fresh))
+    assert world.machine.coordinator == fresh
