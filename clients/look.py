@@ -13,8 +13,8 @@ from clients.options import Where, json_option, need_user, user_option, where_op
 from clients.render import key_of, message_json, message_line
 from clients.session import open_chat, run, with_brokers, words
 from clients.words import speaker
-from recado.client import Chat, ChatError, Cursor, Key, Message, Page, Status, Subscription
-from recado.protocol.limits import HISTORY_MESSAGES_MAX
+from recado.client import Chat, ChatError, Cursor, Key, Message, Page, Status, Subscription, TooManyTargets
+from recado.protocol.limits import HISTORY_MESSAGES_MAX, SUBSCRIPTIONS_PER_CLIENT_MAX
 from recado.protocol.names import uid
 from recado.protocol.printable import printable
 from recado.protocol.publications import target_key
@@ -170,16 +170,19 @@ def tail(
         async with open_chat(there, who) as chat:
             every = not names and not direct
             followed = await chat.channels() if every else names
+            left_out = set(followed[:-SUBSCRIPTIONS_PER_CLIENT_MAX]) if every and follow else set()
+            followed = [name for name in followed if name not in left_out]
+            _tell_left_out(len(left_out))
             if resume is not None:
                 incoming = chat.subscribe(*followed, direct=direct, backlog=count, resume=resume)
-                await _follow(chat, incoming, every=every, show=show)
+                await _follow(chat, incoming, left_out=left_out if every else None, show=show)
                 return
             last, cursor = await _last(chat, followed, count=count, direct=direct)
             for message in last:
                 show(message)
             if follow:
                 incoming = chat.subscribe(*followed, direct=direct, since=cursor)
-                await _follow(chat, incoming, every=every, show=show)
+                await _follow(chat, incoming, left_out=left_out if every else None, show=show)
 
     run(do, where=where)
 
@@ -206,15 +209,15 @@ async def _follow(
     chat: Chat,
     subscription: AbstractAsyncContextManager[Subscription],
     *,
-    every: bool,
+    left_out: set[str] | None,
     show: Callable[[Message], None],
 ) -> None:
-    """Show what arrives, until a signal; with `every` also on channels created meanwhile."""
+    """Show what arrives, until a signal; unless `left_out` is None also on channels created meanwhile."""
     async with anyio.create_task_group() as duties:
         duties.start_soon(_leave_on_signal, duties.cancel_scope)
         async with subscription as incoming:
-            if every:
-                duties.start_soon(_join_new, chat, incoming)
+            if left_out is not None:
+                duties.start_soon(join_new, chat, incoming, left_out)
             async for message in incoming:
                 show(message)
         duties.cancel_scope.cancel()
@@ -227,13 +230,30 @@ async def _leave_on_signal(scope: anyio.CancelScope) -> None:
             scope.cancel()
 
 
-async def _join_new(chat: Chat, incoming: Subscription) -> None:
+def _tell_left_out(count: int) -> None:
+    if count:
+        words(speaker()("tail.left_out", count=count, most=SUBSCRIPTIONS_PER_CLIENT_MAX))
+
+
+async def join_new(chat: Chat, incoming: Subscription, left_out: set[str]) -> None:
+    """Follow channels created meanwhile, as long as there is room.
+
+    `left_out`: those that there is no room for; each time it grows that is said.
+    """
     while True:
         await anyio.sleep(NEW_CHANNELS_SECONDS)
+        before = len(left_out)
         with suppress(ChatError):  # the subscription goes on by itself; ask again later
+            followed = set(incoming.channels)
             for name in await chat.channels():
-                if name not in incoming.channels:
+                if name in followed or name in left_out:
+                    continue
+                try:
                     await incoming.join(name, since={target_key(name): {}})
+                except TooManyTargets:
+                    left_out.add(name)
+        if len(left_out) > before:
+            _tell_left_out(len(left_out))
 
 
 @click.command(

@@ -86,6 +86,10 @@ WORDS: dict[str, Text] = {
         "{id} given up, it had waited for more than 7 days — {text}",
     ),
     "outbox.unknown": Text("não está na caixa de saída: {ids}", "not in the outbox: {ids}"),
+    "tail.left_out": Text(
+        "{count} canais ficam de fora: `tail -f` segue {most} no máximo; diga os que quer ver",
+        "{count} channels are left out: `tail -f` follows {most} at most; name those that you want",
+    ),
     "look.sync": Text("o que {server} tem", "what {server} has"),
     "talk.no_answer": Text("ninguém responde: {why}", "nobody answers: {why}"),
     "talk.nobody": Text(

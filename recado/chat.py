@@ -254,7 +254,8 @@ class Chat:
         cursor is kept in `data`, by itself; the first time it begins with `backlog`.  `most`: of what was
         missed only so many of the last messages of each.  `on_change` is called when a message that was
         shown belongs elsewhere or was lost with a server's disk.  What was missed while a server or
-        broker was away comes from the history: nothing is lost and nothing comes twice.
+        broker was away comes from the history: nothing is lost and nothing comes twice.  Entering the block
+        raises `TooManyTargets` with more than 1,024.
 
             async with chat.subscribe("geral", direct=True, backlog=20) as incoming:
                 async for message in incoming:

@@ -39,6 +39,7 @@ from recado.failures import (
     Queued,
     RefusedByServer,
     TextRefused,
+    TooManyTargets,
     UserMissing,
 )
 from recado.keepsake import Keepsakes
@@ -79,6 +80,7 @@ __all__ = [
     "Subscription",
     "SyncPage",
     "TextRefused",
+    "TooManyTargets",
     "Unsent",
     "UserMissing",
     "connect",

@@ -6,6 +6,7 @@ ChatError
 ├── Indeterminate       a write is not confirmed: send it again with the same id
 ├── Queued              a message is in the outbox and not confirmed: it is sent again, with its id
 ├── Closed              the connection is closed
+├── TooManyTargets      a subscription follows as much as it can: leave something, or open another
 └── RefusedByServer     answered, and not carried out: nothing was kept
     ├── NameTaken  ChannelExists  ChannelMissing  UserMissing     another name, or create it
     ├── NameRefused  TextRefused                                  another text
@@ -24,6 +25,14 @@ class ChatError(Exception):
 
 class Closed(ChatError):
     """The connection was closed while, or before, the request was under way."""
+
+
+class TooManyTargets(ChatError):
+    """A subscription was asked to follow more than `most` targets; it goes on as before."""
+
+    def __init__(self, *, most: int) -> None:
+        super().__init__(f"a subscription follows at most {most} channels, direct messages counted as one")
+        self.most = most
 
 
 class NoAnswer(ChatError):

@@ -16,7 +16,7 @@ from recado import values
 from recado.auditor import Auditor
 from recado.background import Background
 from recado.connection import Connection
-from recado.failures import BadReply, Closed, NoAnswer, RefusedByServer, refused_here
+from recado.failures import BadReply, Closed, NoAnswer, RefusedByServer, TooManyTargets, refused_here
 from recado.follower import Follower, Queue, Target
 from recado.keepsake import Keepsakes
 from recado.protocol import codec, names
@@ -99,7 +99,7 @@ class Subscription:
         """Follow one more channel; one that is followed already is left as it is.
 
         Returns when its history was looked at, at the latest after the time for one attempt.
-        Raises `NameRefused`.
+        Raises `NameRefused`, `TooManyTargets`.
         """
         try:
             name = names.channel_name(channel)
@@ -117,10 +117,10 @@ class Subscription:
                 self._subscriber.unsubscribe(target.topic)
 
     async def follow(self, targets: list[Target], *, backlog: int, since: Cursor | None) -> None:
-        """Follow what is not followed yet, and wait for the first look at its history."""
+        """Follow what is not followed yet, and wait for the first look at it.  Raises `TooManyTargets`."""
         fresh = [target for target in targets if target not in self._followers]
         if len(self._followers) + len(fresh) > SUBSCRIPTIONS_PER_CLIENT_MAX:
-            raise ValueError(f"at most {SUBSCRIPTIONS_PER_CLIENT_MAX} targets in one subscription")
+            raise TooManyTargets(most=SUBSCRIPTIONS_PER_CLIENT_MAX)
         for target in fresh:
             self._subscriber.subscribe(target.topic)
             follower = self._followers[target] = self._follower(target, backlog=backlog, since=since)
@@ -244,7 +244,7 @@ class Watching:
         most: int | None,
         on_change: OnChange | None,
     ) -> AsyncIterator[Subscription]:
-        """A subscription to all of these, each begun when the block is entered."""
+        """A subscription to all of these, each begun when the block is entered.  Raises `TooManyTargets`."""
         patience = self._connection.patience
         brokers = self._brokers or await self._brokers_told()
         polling = not brokers
