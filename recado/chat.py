@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import anyio
+
 from recado import values
 from recado.connection import Connection
 from recado.failures import NameRefused, NameTaken, NoAnswer, RefusedByServer, refused_here
@@ -325,9 +327,14 @@ class Chat:
         deadline_seconds: float | None,
     ) -> Receipt:
         ident = self._mint() if id is None else _checked_id(id)
-        asked = Level(level) if level is not None else self._level or await self._usual_level()
+        began = anyio.current_time()
+        asked = Level(level) if level is not None else self._level
+        asked = asked or await self._usual_level(deadline_seconds)
         answer = await self._connection.write(
-            service, {**fields, "id": ident, "level": str(asked)}, deadline_seconds=deadline_seconds
+            service,
+            {**fields, "id": ident, "level": str(asked)},
+            deadline_seconds=deadline_seconds,
+            waited_seconds=anyio.current_time() - began,
         )
         receipt = values.receipt(
             answer.data,
@@ -345,13 +352,18 @@ class Chat:
         self._connection.session.saw_vector(values.vector(answer.data.get("vector")))
         return answer.data
 
-    async def _usual_level(self) -> Level:
-        """Quorum if there are enough members for one to be lost.  Asks once if nobody has said so yet."""
+    async def _usual_level(self, deadline_seconds: float | None) -> Level:
+        """Quorum if there are enough members for one to be lost.  Asks once if nobody has said so yet.
+
+        The question takes at most half of the write's time: the other half is for the write.
+        """
         connection = self._connection
         if connection.members is None and not self._asked_members:
             self._asked_members = True
             with contextlib.suppress(NoAnswer, RefusedByServer):
-                await connection.read("status", {}, deadline_seconds=connection.patience.attempt_seconds)
+                patience = connection.patience
+                span = patience.deadline_seconds if deadline_seconds is None else deadline_seconds
+                await connection.read("status", {}, deadline_seconds=min(patience.attempt_seconds, span / 2))
         known = max(connection.members or 0, len(connection.servers.addresses))
         return Level.QUORUM if known >= QUORUM_MEMBERS else Level.LOCAL
 

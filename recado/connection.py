@@ -92,10 +92,19 @@ class Connection:
         return answer
 
     async def write(
-        self, service: str, data: Mapping[str, Any], *, deadline_seconds: float | None = None
+        self,
+        service: str,
+        data: Mapping[str, Any],
+        *,
+        deadline_seconds: float | None = None,
+        waited_seconds: float = 0.0,
     ) -> Answer:
-        """A request that appends, under its `id`.  Raises `Indeterminate`, `RefusedByServer`, `Closed`."""
+        """A request that appends, under its `id`.  Raises `Indeterminate`, `RefusedByServer`, `Closed`.
+
+        `waited_seconds`: how much of its time is over already.
+        """
         course = self._course(service, data, deadline_seconds=deadline_seconds)
+        course.deadline -= waited_seconds
         course.write = True
         return await self._ask(course)
 
