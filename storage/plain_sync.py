@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from recado.protocol.limits import CURSOR_CHARACTERS_MAX, HISTORY_SCAN_ENTRIES_MAX
+from recado.protocol.limits import CURSOR_CHARACTERS_MAX, HISTORY_SCAN_ENTRIES_MAX, PLAIN_SYNC_ITEMS_MAX
 from recado.protocol.messages import Kind
 from storage.derived import Key
 
@@ -98,17 +98,18 @@ def _marked(db: sqlite3.Connection, *, number: int, time_ms: int) -> int:
 
 
 class _Content:
-    """The four lists, filled up to a size; each sorted in total order at the end."""
+    """The four lists, filled up to a size and a number of items; each sorted in total order at the end."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_left = bytes_max
         self._entries_left = HISTORY_SCAN_ENTRIES_MAX
+        self._items_left = PLAIN_SYNC_ITEMS_MAX
         self._empty = True
         self._items: dict[int, list[tuple[Key, Any]]] = {kind: [] for kind in Kind}
 
     @property
     def full(self) -> bool:
-        return self._bytes_left <= 0 or self._entries_left <= 0
+        return min(self._bytes_left, self._entries_left, self._items_left) <= 0
 
     def take(self, db: sqlite3.Connection, *, number: int, origin: str, first: int, last: int) -> int:
         """Take from an origin's entries (`first`, `last`]; the seq up to which all was taken."""
@@ -120,12 +121,14 @@ class _Content:
                 continue
             item = _item(kind=kind, seconds=wall // 1000, target=target, body=body, author=author, dst=dst)
             size = _ROW_BYTES + sum(len(str(value).encode()) for value in item.values())
-            if size > self._bytes_left and not self._empty:
+            count = 2 if makes_channel else 1
+            if (size > self._bytes_left and not self._empty) or count > self._items_left:
                 self._bytes_left = 0
                 end = seq - 1
                 break
             self._empty = False
             self._bytes_left -= size
+            self._items_left -= count
             key = (lamport, origin, seq)
             self._items[kind].append((key, item))
             if makes_channel:

@@ -13,13 +13,18 @@ from recado.protocol.limits import (
     HISTORY_MESSAGES_DEFAULT,
     HISTORY_MESSAGES_MAX,
     HISTORY_PAGE_BYTES_MAX,
+    NAME_BYTES_MAX,
+    NAMES_REPLY_BYTES_MAX,
 )
-from recado.protocol.messages import Audit, Entry, History, Kind, Read, Request
+from recado.protocol.messages import Audit, Entry, History, Kind, Names, Read, Request
 from recado.protocol.vector import Vector, ahead, covers
 from recado.settings import Member
 from storage.replica import MessageRow
 
 NAMES_ORIGINS_MAX = 16  # told with lists of names; all servers have long had what older ones hold
+BEHIND_TEXT = "Este servidor ainda não tem o que você já viu"
+_NAME_PREFIX_BYTES = 2  # a short text's type and length in MessagePack
+_NAME_BYTES_PACKED_MAX = NAME_BYTES_MAX + _NAME_PREFIX_BYTES
 
 
 class Behind(Missing):
@@ -35,15 +40,16 @@ class Reads:
         self._latest_names: Vector = {}  # origin → its last login or channel, of those that came last
         node.commits.appliers.append(self._committed)
 
-    def users(self, call: Call, asked: Read) -> None:
+    def users(self, call: Call, asked: Names) -> None:
         self._check_session(asked)
-        call.reply({"users": self._names()[0], **self._named_by(asked)})
+        users, told = names_page(self._names()[0], asked, bytes_max=NAMES_REPLY_BYTES_MAX)
+        call.reply({"users": users, **told, **self._named_by(asked)})
 
-    def channels(self, call: Call, asked: Read) -> None:
+    def channels(self, call: Call, asked: Names) -> None:
         self._check_session(asked)
-        channels = self._names()[1]
+        channels, told = names_page(self._names()[1], asked, bytes_max=NAMES_REPLY_BYTES_MAX // 2)
         # The course text names the second key.
-        call.reply({"channels": channels, "users": channels, **self._named_by(asked)})
+        call.reply({"channels": channels, "users": channels, **told, **self._named_by(asked)})
 
     def _committed(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -144,7 +150,38 @@ class Reads:
 
     def _check_session(self, asked: Read) -> None:
         if asked.session and not covers(self._node.entries.durable, asked.session):
-            raise Behind("behind", "Este servidor ainda não tem o que você já viu")
+            raise Behind("behind", BEHIND_TEXT)
+
+
+def names_page(
+    names_here: Sequence[str], asked: Names, *, bytes_max: int
+) -> tuple[Sequence[str], dict[str, bool]]:
+    """The names asked for as far as a reply has room; ``more`` if it was not all, or pages were asked for.
+
+    Raises `Behind` if `after` is no name here: it was told by a server that knows more.
+    """
+    first, end = 0, len(names_here)
+    if asked.after is not None:
+        try:
+            first = names_here.index(asked.after) + 1
+        except ValueError:
+            raise Behind("behind", BEHIND_TEXT) from None
+    if asked.limit is not None:
+        end = min(end, first + asked.limit)
+    if (end - first) * _NAME_BYTES_PACKED_MAX > bytes_max:
+        end = first + _fitting(names_here[first:end], bytes_max)
+    more = end < len(names_here)
+    told = {"more": more} if more or asked.after is not None or asked.limit is not None else {}
+    return (names_here if end - first == len(names_here) else names_here[first:end]), told
+
+
+def _fitting(names_here: Sequence[str], bytes_max: int) -> int:
+    """How many of the names, packed, take at most `bytes_max`."""
+    for count, name in enumerate(names_here):
+        bytes_max -= len(name.encode()) + _NAME_PREFIX_BYTES
+        if bytes_max < 0:
+            return count
+    return len(names_here)
 
 
 def whose(service: str, asked: History) -> tuple[str | None, bytes | None, bytes | None]:

@@ -46,7 +46,11 @@ def _reject_extension(code: int, _data: bytes) -> Any:
 
 
 def unpack(
-    frame: bytes, *, frame_bytes_max: int = PEER_FRAME_BYTES_MAX, map_items_max: int = PEER_MAP_ITEMS_MAX
+    frame: bytes,
+    *,
+    frame_bytes_max: int = PEER_FRAME_BYTES_MAX,
+    map_items_max: int = PEER_MAP_ITEMS_MAX,
+    array_items_max: int = ARRAY_ITEMS_MAX,
 ) -> Any:
     """Bounded decode of one complete MessagePack value.  Raises `Malformed`."""
     if len(frame) > frame_bytes_max:
@@ -57,7 +61,7 @@ def unpack(
             raw=False,
             strict_map_key=True,
             ext_hook=_reject_extension,
-            max_array_len=ARRAY_ITEMS_MAX,
+            max_array_len=array_items_max,
             max_map_len=map_items_max,
             max_str_len=4 * TEXT_BYTES_MAX,
             max_bin_len=REQUEST_FRAME_BYTES_MAX,
@@ -139,8 +143,8 @@ def encode(service: str, data: dict[str, Any]) -> bytes:
 
 
 def decode_reply(frame: bytes) -> Reply:
-    """A reply frame.  Raises `Malformed`."""
-    raw = unpack(frame)
+    """A reply frame; its lists may be as long as the frame holds.  Raises `Malformed`."""
+    raw = unpack(frame, array_items_max=len(frame))
     try:
         return msgspec.convert(raw, Reply)
     except msgspec.ValidationError as error:

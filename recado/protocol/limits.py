@@ -28,7 +28,8 @@ PEER_FRAME_BYTES_MAX: Final = 4 * MIB  # what servers may send each other; ZMQ_M
 NESTING_MAX: Final = 8  # maps and lists within each other
 CLIENT_MAP_ITEMS_MAX: Final = 1024  # of a client's map, unless it is a version vector
 PEER_MAP_ITEMS_MAX: Final = 65_536  # of a server's map, and of version vectors
-ARRAY_ITEMS_MAX: Final = 4096  # of any list
+ARRAY_ITEMS_MAX: Final = 4096  # of any list but those of a reply, which its frame bounds
+NAMES_REPLY_BYTES_MAX: Final = 3 * MIB  # of names in a reply of `users` or `channels`; beyond it: `more`
 
 # Log entries ---------------------------------------------------------------------------------
 BODY_BYTES_MAX: Final = 64 * KIB  # of any kind, also unknown ones; texts stay under TEXT_BYTES_MAX
@@ -45,6 +46,7 @@ PENDING_ENTRIES_MAX: Final = 4096  # appended and not yet committed; beyond it: 
 PENDING_CALLBACKS_MAX: Final = 2 * PENDING_ENTRIES_MAX  # that wait for a commit; beyond it: `busy`
 ACK_WAITERS_MAX: Final = 4096  # writes that wait for copies; beyond it: `busy`
 PLAIN_SYNC_BYTES_MAX: Final = 1 * MIB  # of one page of plain `sync`, about
+PLAIN_SYNC_ITEMS_MAX: Final = 1000  # of one page of plain `sync`, over its four lists
 HISTORY_MESSAGES_MAX: Final = 1000  # one page of history
 HISTORY_MESSAGES_DEFAULT: Final = 100  # if no `limit` is asked for
 HISTORY_SCAN_ENTRIES_MAX: Final = 5000  # entries looked at for one `since` page
@@ -133,6 +135,8 @@ assert TEXT_BYTES_MAX + 16 * KIB <= REQUEST_FRAME_BYTES_MAX <= CURSOR_FRAME_BYTE
 assert TEXT_BYTES_MAX <= BODY_BYTES_MAX <= PAGE_BYTES_MAX
 assert PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert HISTORY_PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
+assert NAMES_REPLY_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
+assert 2 <= PLAIN_SYNC_ITEMS_MAX <= ARRAY_ITEMS_MAX  # a message may bring its channel along
 assert SNAPSHOT_FRAME_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert PUSH_ENTRIES_MAX <= PAGE_ENTRIES_MAX <= ARRAY_ITEMS_MAX
 assert PUSH_ENTRIES_MAX <= WINDOW_ENTRIES_MAX

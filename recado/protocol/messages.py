@@ -119,6 +119,13 @@ class Read(Request, frozen=True, kw_only=True):
     session: VectorField | None = None
 
 
+class Names(Read, frozen=True, kw_only=True):
+    """A list of names, whole or in pages: at most `limit` of them that follow the name `after`."""
+
+    after: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
 class History(Read, frozen=True, kw_only=True):
     """Messages of a channel, or the direct messages of `user` (with `peer` only, if given).
 
@@ -288,9 +295,9 @@ class Release(Peer, frozen=True, kw_only=True):
 
 REQUESTS: Mapping[str, type[Request]] = {
     "login": Login,
-    "users": Read,
+    "users": Names,
     "channel": CreateChannel,
-    "channels": Read,
+    "channels": Names,
     "publish": Publish,
     "message": Message,
     "history": History,

@@ -50,3 +50,11 @@ def test_a_clock_that_is_none_is_malformed(clock: Any) -> None:
 def test_a_clock_may_be_missing_or_an_integral_float(clock: Any, value: int) -> None:
     """Some clients send none, others send floats."""
     assert codec.lamport(clock) == value
+
+
+def test_lists_of_replies_are_bounded_by_the_frame_alone() -> None:
+    """A reply with 5,000 names is read; a request with a list as long is malformed."""
+    long = [f"canal-{n}" for n in range(5000)]
+    assert codec.decode_reply(codec.encode("channels", {"channels": long})).data["channels"] == long
+    with pytest.raises(Malformed):
+        codec.decode_request(codec.encode("sync", {"v": 2, "stopped": long}))

@@ -66,7 +66,7 @@ def surroundings(name: str, *, committer: Committer = commit_inline) -> Surround
 
 def enveloped(frame: bytes) -> tuple[str, dict[str, Any]]:
     """(service, data) of a reply, after checking what holds for every reply of the contract."""
-    raw = codec.unpack(frame)
+    raw = codec.unpack(frame, array_items_max=len(frame))
     assert set(raw) == {"service", "data"}, raw
     service, data = raw["service"], raw["data"]
     assert isinstance(service, str), raw
