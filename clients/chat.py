@@ -35,6 +35,7 @@ from recado.texts import Texts
 
 INTENTS_WAITING_MAX = 100
 QUIT_SECONDS = 3.0
+CHANNELS_AT_FIRST = 20
 
 
 @click.command(
@@ -65,7 +66,7 @@ async def _live(
     first: list[Intent] = [Login(user)] if user else []
     first += [Join(name.removeprefix("#")) for name in channels]
     if terminal and not channels:
-        first.append(Channels())
+        first.append(Channels(most=CHANNELS_AT_FIRST))
     lines: Lines = (
         terminal_lines(prompt=room.prompt, toolbar=room.toolbar, words=room.words)
         if terminal

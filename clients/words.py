@@ -135,6 +135,7 @@ WORDS: dict[str, Text] = {
         "! can't be kept here ({why}); sent without",
     ),
     "chat.who": Text("primeiro: /login SEUNOME", "first: /login YOURNAME"),
+    "chat.more_channels": Text("… e mais {count}, /channels", "… and {count} more, /channels"),
     "chat.none": Text("(nenhum)", "(none)"),
     "chat.logged_in": Text("você é {user}", "you are {user}"),
     "chat.no_channel": Text(

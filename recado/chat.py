@@ -179,13 +179,11 @@ class Chat:
 
     async def users(self, *, deadline_seconds: float | None = None) -> list[str]:
         """All registered users."""
-        data = await self._names("users", deadline_seconds)
-        return list(values.texts(data.get("users")))
+        return await self._names("users", deadline_seconds)
 
     async def channels(self, *, deadline_seconds: float | None = None) -> list[str]:
         """All channels."""
-        data = await self._names("channels", deadline_seconds)
-        return list(values.texts(data.get("channels", data.get("users"))))
+        return await self._names("channels", deadline_seconds)
 
     async def history(
         self,
@@ -347,10 +345,19 @@ class Chat:
             self._connection.session.saw(receipt.key.origin, receipt.key.seq)
         return receipt
 
-    async def _names(self, service: str, deadline_seconds: float | None) -> Mapping[str, Any]:
-        answer = await self._connection.read(service, {}, deadline_seconds=deadline_seconds)
-        self._connection.session.saw_vector(values.vector(answer.data.get("vector")))
-        return answer.data
+    async def _names(self, service: str, deadline_seconds: float | None) -> list[str]:
+        """All names, page by page while a server says that there are more; the deadline is each page's."""
+        found: dict[str, None] = {}
+        asked: dict[str, Any] = {}
+        while True:
+            data = (await self._connection.read(service, asked, deadline_seconds=deadline_seconds)).data
+            self._connection.session.saw_vector(values.vector(data.get("vector")))
+            page = values.texts(data.get(service, data.get("users")))
+            before = len(found)
+            found |= dict.fromkeys(page)
+            if data.get("more") is not True or len(found) == before:
+                return list(found)
+            asked = {"after": page[-1]}
 
     async def _usual_level(self, deadline_seconds: float | None) -> Level:
         """Quorum if there are enough members for one to be lost.  Asks once if nobody has said so yet.

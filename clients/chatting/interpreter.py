@@ -35,7 +35,9 @@ class Users:
 
 @dataclass(frozen=True)
 class Channels:
-    pass
+    """List the channels; `most`: no more than so many of them."""
+
+    most: int | None = None
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,10 @@ class Room:
             self._face.message("  ".join(map(printable, self.words.users)) or self._say("chat.none"))
         elif isinstance(intent, Channels):
             self.words.channels = await chat.channels()
-            shown = (f"#{printable(name)}" for name in self.words.channels)
+            shown = [f"#{printable(name)}" for name in self.words.channels[: intent.most]]
+            more = len(self.words.channels) - len(shown)
+            if more:
+                shown.append(self._say("chat.more_channels", count=more))
             self._face.message("  ".join(shown) or self._say("chat.none"))
         elif isinstance(intent, History):
             await self._history(intent.count)

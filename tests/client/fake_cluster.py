@@ -55,6 +55,7 @@ class FakeServer:
         self.sessions: list[Any] = []  # of every request
         self.acks = 2  # told of every write
         self.behind = False  # has not got what readers have seen
+        self.names_page: int | None = None  # so many names in one reply
         self.publishing = True
         self.publisher: Publisher | None = None
         self.on_request: Callable[[Asked], None] | None = None
@@ -116,9 +117,9 @@ class FakeServer:
             case "audit" if not self.plain:
                 return self._audit(asked)
             case "users":
-                return {"users": sorted(self.shared.users)}
+                return self._names("users", self.shared.users, asked)
             case "channels":
-                return {"channels": sorted(self.shared.channels)}
+                return self._names("channels", self.shared.channels, asked)
             case "status" if not self.plain:
                 told = {"of": self.shared.of, "coordinator": "server-3", "brokers": self.shared.brokers}
                 return {"status": "OK", "server": self.name, **told}
@@ -126,6 +127,12 @@ class FakeServer:
                 logins = [{"username": name, "timestamp": 1} for name in sorted(self.shared.users)]
                 return {"logins": logins, "channels": sorted(self.shared.channels), "more": False}
         return {"status": "erro", "message": "serviço desconhecido"}
+
+    def _names(self, what: str, names: Fields, asked: Asked) -> Fields:
+        after = getattr(asked.data, "after", None)
+        left = [name for name in sorted(names) if after is None or name > after]
+        most = self.names_page
+        return {what: left[:most], **({"more": True} if most is not None and len(left) > most else {})}
 
     def _audit(self, asked: Asked) -> Fields:
         have = {}
