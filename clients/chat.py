@@ -7,6 +7,7 @@ a terminal it reads and writes plain lines.
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -42,7 +43,8 @@ CHANNELS_AT_FIRST = 20
     "chat",
     epilog="\b\nExamples:\n  recado chat --user ana geral\n  ssh host recado chat\n"
     "  printf '/join geral\\noi\\n' | recado chat --user ana\n\n"
-    "Exit codes: 0 done, 65 unusable name, 69 nobody answers.",
+    "Exit codes: 0 done; through a pipe 1 if a line was refused or not sent, 75 if that is not known\n"
+    "or a message waits in the outbox, 69 if nobody answers.",
 )
 @click.argument("channels", nargs=-1, metavar="[CHANNEL]...")
 @user_option
@@ -51,15 +53,18 @@ CHANNELS_AT_FIRST = 20
 def chat(*, channels: tuple[str, ...], user: str | None, level: str | None, where: Where) -> None:
     """Talk: log in, join channels, write, and read what arrives.  /menu shows what one can do."""
     terminal = on_terminal()
-    run(
+    code = run(
         partial(_live, where, user=user, channels=channels, level=level, terminal=terminal),
         where=where,
     )
+    if not terminal:  # nobody has read the words
+        sys.exit(code)
 
 
 async def _live(
     where: Where, *, user: str | None, channels: tuple[str, ...], level: str | None, terminal: bool
-) -> None:
+) -> int:
+    """The exit code: what became of all that was typed."""
     say = speaker()
     face: Face = TerminalFace(colour="NO_COLOR" not in os.environ) if terminal else PlainFace()
     room = Room(await _brokers(where), face=face, say=say, level=level)
@@ -85,6 +90,7 @@ async def _live(
         with anyio.move_on_after(QUIT_SECONDS if terminal else None):
             await done.wait()
         duties.cancel_scope.cancel()
+    return room.outcome.exit_code
 
 
 async def _work(

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from clients.chatting.faces import Face
+from clients.chatting.outcome import Outcome
 from clients.render import moment
 from recado.client import Chat, Queued, Receipt, Sent
 from recado.protocol.names import minted_id
@@ -41,7 +42,8 @@ class Watched:
 class Outbox:
     """Sends one message after the other.  `sending`: one is under way; `tick`: of the last one."""
 
-    def __init__(self, face: Face, say: Texts) -> None:
+    def __init__(self, face: Face, say: Texts, outcome: Outcome) -> None:
+        self._outcome = outcome
         self.sending = False
         self.tick = ""
         self._face = face
@@ -65,6 +67,7 @@ class Outbox:
         try:
             receipt = await write(ident)
         except Queued:
+            self._outcome.waiting.add(ident)
             self._show(line, PENDING)
             self._face.notice(self._say("chat.queued", count=len(chat.outbox.unsent)))
         else:
@@ -76,6 +79,8 @@ class Outbox:
     def left(self, sent: Sent, chat: Chat) -> None:
         """A message that had to wait is waiting no longer."""
         excerpt = _excerpt(sent.message.text)
+        self._outcome.waiting.discard(sent.message.id)
+        self._outcome.refused |= sent.receipt is None
         if sent.receipt is not None:
             level = chat.level_of(sent.receipt)
             self.tick = TICKS[level]

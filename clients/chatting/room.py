@@ -31,6 +31,7 @@ from clients.chatting.interpreter import (
 )
 from clients.chatting.menu import menu_numbers
 from clients.chatting.outbox import Outbox
+from clients.chatting.outcome import Outcome
 from clients.options import Where
 from clients.render import message_line
 from clients.session import open_chat
@@ -69,7 +70,8 @@ class Room:
         self.channel: str | None = None
         self.words = Words()
         self.connected = True
-        self.outbox = Outbox(face, say)
+        self.outcome = Outcome()
+        self.outbox = Outbox(face, say, self.outcome)
         self._where = where
         self._face = face
         self._say = say
@@ -193,15 +195,23 @@ class Room:
         try:
             await self._do(intent, duties)
         except Busy:
+            self.outcome.unsure = True
             self._face.notice(self._say("chat.busy"))
         except RefusedByServer as error:
-            self._face.notice("! " + error_text(error.code, self._say.language, given=printable(error.text)))
+            self._refuse(error_text(error.code, self._say.language, given=printable(error.text)))
         except NoAnswer:
+            self.outcome.unanswered = True
             self._face.notice("! " + self._say("chat.no_answer"))
         except Indeterminate:
+            self.outcome.unsure = True
             self._face.notice("! " + self._say("chat.unsure"))
         except ChatError as error:
-            self._face.notice(f"! {printable(str(error))}")
+            self._refuse(printable(str(error)))
+
+    def _refuse(self, why: str) -> None:
+        """What was typed is not carried out."""
+        self.outcome.refused = True
+        self._face.notice(f"! {why}")
 
     async def _do(self, intent: Intent, duties: anyio.abc.TaskGroup) -> None:
         if isinstance(intent, Login):
@@ -217,7 +227,7 @@ class Room:
         elif isinstance(intent, Leave):
             self._leave(intent.channel)
         elif isinstance(intent, Wrong):
-            self._face.notice("! " + self._say(intent.key, about=printable(intent.about)))
+            self._refuse(self._say(intent.key, about=printable(intent.about)))
         elif isinstance(intent, Help):
             self._face.notice(self._say("chat.help"))
         elif isinstance(intent, Menu):
@@ -273,11 +283,14 @@ class Room:
         self._face.notice(self._say("chat.logged_in", user=printable(user)))
 
     async def join(self, name: str) -> None:
-        """Follow a channel and make it the current one.  Its last messages are shown."""
-        chat = self._open()
+        """Follow a channel and make it the current one.  Its last messages are shown.
+
+        If that fails there is no current one: what is typed next was meant for the other.
+        """
+        chat, self.channel = self._open(), None
         self.words.channels = await chat.channels()
         if name not in self.words.channels:
-            self._face.notice("! " + self._say("chat.no_channel", channel=in_quotes(printable(name))))
+            self._refuse(self._say("chat.no_channel", channel=in_quotes(printable(name))))
             return
         await self._follow(name, backlog=BACKLOG)
         self.channel = name
@@ -288,6 +301,7 @@ class Room:
             await self._incoming.join(name, backlog=backlog)
 
     async def _create(self, name: str) -> None:
+        self.channel = None  # as in `join`
         try:
             await self._open().create_channel(name)
             self._face.notice(self._say("chat.created", channel=printable(name)))
@@ -298,7 +312,7 @@ class Room:
     def _leave(self, name: str | None) -> None:
         left = name or self.channel
         if self._incoming is None or left is None or left not in self._incoming.channels:
-            self._face.notice("! " + self._say("chat.not_joined"))
+            self._refuse(self._say("chat.not_joined"))
             return
         self._incoming.leave(left)
         if left == self.channel:
@@ -307,7 +321,7 @@ class Room:
 
     async def _history(self, count: int) -> None:
         if self.channel is None:
-            self._face.notice("! " + self._say("chat.not_joined"))
+            self._refuse(self._say("chat.not_joined"))
             return
         for message in await self._open().history(self.channel, limit=count):
             self._face.message(message_line(message, channel=True, now=time.time()))
@@ -317,7 +331,7 @@ class Room:
         if not self._known():
             return
         if channel is None:
-            self._face.notice("! " + self._say("chat.not_joined"))
+            self._refuse(self._say("chat.not_joined"))
             return
         await self._send(
             f"#{printable(channel)} <{printable(chat.user)}> {printable(text)}",
@@ -349,7 +363,7 @@ class Room:
 
     def _known(self) -> bool:
         if self.user is None:
-            self._face.notice("! " + self._say("chat.who"))
+            self._refuse(self._say("chat.who"))
         return self.user is not None
 
     def _menu(self) -> None:

@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def piped(cluster: OnSockets, lines: str, *arguments: str, **more: str) -> "subp
 def test_plain_lines_in_and_out(sockets: OnSockets) -> None:
     """Everything typed into a pipe is carried out in order, messages on stdout, words on stderr."""
     ended = piped(sockets, "/login ana\n/create geral\noi gente\n/users\n/history\n/dance\n")
-    assert ended.returncode == 0
+    assert ended.returncode == 1  # a command that there is none of
     sent, users, *history = ended.stdout.splitlines()
     assert sent.endswith("#geral <ana> oi gente ✓✓")
     assert users == "ana"
@@ -88,6 +89,7 @@ def test_input_from_a_file(sockets: OnSockets, tmp_path: Path) -> None:
 def test_strangers_are_told_what_to_do(sockets: OnSockets) -> None:
     """Without a login, without a channel and with a missing user or channel one is told what helps."""
     ended = piped(sockets, "oi\n/join nada\n/msg bob x\n/login ana\noi\n/msg bob x\n/leave\n")
+    assert ended.returncode == 1
     assert ended.stderr.splitlines() == [
         "! first: /login YOURNAME",
         "! there is no channel nada; /create nada makes it",
@@ -97,6 +99,40 @@ def test_strangers_are_told_what_to_do(sockets: OnSockets) -> None:
         "! That user does not exist",
         "! on no channel; /channels and /join NAME",
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ("/create geral\noi\n", 0),
+        ("oi\n", 1),
+        ("/join nada\n", 1),
+        ("/msg ninguem x\n", 1),
+        ("/create servers\n", 1),
+        ("/history\n", 1),
+    ],
+)
+def test_scripts_learn_what_was_refused(sockets: OnSockets, lines: str, code: int) -> None:
+    """Through a pipe the exit code is 1 if anything that was typed was not carried out."""
+    assert piped(sockets, lines, "--user", "ana").returncode == code
+
+
+def test_scripts_are_not_heard_elsewhere(sockets: OnSockets) -> None:
+    """What follows a /join or /create that failed is said nowhere, not on the channel of before."""
+    lines = "/create geral\num\n/join nada\ndois\n/join geral\ntrês\n/create servers\nquatro\n"
+    assert piped(sockets, lines, "--user", "ana").returncode == 1
+    assert [m["message"] for m in sockets.server.shared.messages] == ["um", "três"]
+
+
+def test_scripts_learn_what_waits(sockets: OnSockets) -> None:
+    """A message that no server has confirmed by the end makes the exit code 75."""
+
+    def lose_replies(asked: Any) -> None:
+        sockets.server.lost_replies = int(asked.service == "publish")
+
+    sockets.server.on_request = lose_replies
+    ended = piped(sockets, "/create geral\noi\n", "--user", "ana", "--timeout", "2")
+    assert ended.returncode == 75, ended.stderr
 
 
 def test_the_menu_by_pipe_in_portuguese(sockets: OnSockets) -> None:
