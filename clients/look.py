@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 import anyio
 import click
 
-from clients.ending import document
+from clients.ending import FAILURE, Ended, document
 from clients.options import Where, json_option, need_user, user_option, where_options
 from clients.render import key_of, message_json, message_line
 from clients.session import open_chat, run, with_brokers, words
@@ -18,6 +18,7 @@ from recado.protocol.limits import HISTORY_MESSAGES_MAX, SUBSCRIPTIONS_PER_CLIEN
 from recado.protocol.names import uid
 from recado.protocol.printable import printable
 from recado.protocol.publications import target_key
+from recado.texts import error_text, wire_text
 
 CODES = "Exit codes: 0 done, 1 refused, 69 nobody answers."
 NEW_CHANNELS_SECONDS = 5.0
@@ -106,7 +107,11 @@ def history(
         async with open_chat(where, who) as chat:
             if direct:
                 return await chat.direct_messages(name, limit=count, before=before)
-            return await chat.history(name or "", limit=count, before=before)
+            page = await chat.history(name or "", limit=count, before=before)
+            if not page.messages and await _missing(chat, [name or ""]):
+                text = error_text("channel_missing", speaker().language, given=wire_text("channel_missing"))
+                raise Ended(text, FAILURE, code="channel_missing")
+            return page
 
     page = run(do, where=where)
     if as_json:
@@ -173,6 +178,8 @@ def tail(
             left_out = set(followed[:-SUBSCRIPTIONS_PER_CLIENT_MAX]) if every and follow else set()
             followed = [name for name in followed if name not in left_out]
             _tell_left_out(len(left_out))
+            for name in await _missing(chat, names):
+                words(speaker()("tail.no_channel", channel=printable(name)))
             if resume is not None:
                 incoming = chat.subscribe(*followed, direct=direct, backlog=count, resume=resume)
                 await _follow(chat, incoming, left_out=left_out if every else None, show=show)
@@ -185,6 +192,12 @@ def tail(
                 await _follow(chat, incoming, left_out=left_out if every else None, show=show)
 
     run(do, where=where)
+
+
+async def _missing(chat: Chat, names: Sequence[str]) -> list[str]:
+    """Those of the names that no channel has."""
+    there = set(await chat.channels()) if names else set()
+    return [name for name in names if name.strip() not in there]
 
 
 async def _last(

@@ -175,10 +175,13 @@ def text_argument(given: str) -> str:
     if given != "-":
         return given
     from clients.ending import DATA, Ended
+    from clients.words import speaker
     from recado.protocol.limits import TEXT_BYTES_MAX
 
-    raw = sys.stdin.buffer.read(TEXT_BYTES_MAX + 2)
+    raw = sys.stdin.buffer.read(TEXT_BYTES_MAX + 2).removesuffix(b"\n")
+    if len(raw) > TEXT_BYTES_MAX:
+        raise Ended(speaker()("talk.stdin_long", most=TEXT_BYTES_MAX), DATA, code="text_too_long")
     try:
-        return raw.decode("utf-8").removesuffix("\n")
+        return raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise Ended("standard input is longer than a message can be, or not UTF-8", DATA) from None
+        raise Ended(speaker()("talk.stdin_bytes"), DATA, code="not_utf8") from None

@@ -41,7 +41,7 @@ def _tell(receipt: Receipt, text: str, *, as_json: bool, **fields: str) -> None:
 @json_option
 def login(*, name: str | None, user: str | None, where: Where, as_json: bool) -> None:
     """Register NAME, or come back as the one who registered it from here."""
-    who = need_user(name or user)
+    who = need_user(user) if name is None else name  # an empty one is no name, as any that can't be one
 
     async def do() -> Receipt:
         async with open_chat(where, who) as chat:

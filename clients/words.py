@@ -69,6 +69,11 @@ WORDS: dict[str, Text] = {
     ),
     "talk.login": Text("conectado como {user}", "logged in as {user}"),
     "talk.channel": Text("canal {channel} criado", "channel {channel} created"),
+    "talk.stdin_long": Text(
+        "a entrada padrão é maior que uma mensagem ({most} bytes no máximo)",
+        "standard input is longer than a message can be ({most} bytes)",
+    ),
+    "talk.stdin_bytes": Text("a entrada padrão não é UTF-8", "standard input is not UTF-8"),
     "talk.sent": Text("enviada", "sent"),
     "talk.login_first": Text("; primeiro: recado login NOME", "; first: recado login NAME"),
     "talk.indeterminate": Text(
@@ -86,6 +91,7 @@ WORDS: dict[str, Text] = {
         "{id} given up, it had waited for more than 7 days — {text}",
     ),
     "outbox.unknown": Text("não está na caixa de saída: {ids}", "not in the outbox: {ids}"),
+    "tail.no_channel": Text("o canal {channel} não existe", "there is no channel {channel}"),
     "tail.left_out": Text(
         "{count} canais ficam de fora: `tail -f` segue {most} no máximo; diga os que quer ver",
         "{count} channels are left out: `tail -f` follows {most} at most; name those that you want",

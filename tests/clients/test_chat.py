@@ -124,6 +124,7 @@ def test_scripts_are_not_heard_elsewhere(sockets: OnSockets) -> None:
     assert [m["message"] for m in sockets.server.shared.messages] == ["um", "três"]
 
 
+@pytest.mark.slow
 def test_scripts_learn_what_waits(sockets: OnSockets) -> None:
     """A message that no server has confirmed by the end makes the exit code 75."""
 

@@ -90,6 +90,8 @@ def test_tail_in_json_is_one_line_a_message(talking: OnSockets) -> None:
         (("channel", "geral"), "channel_taken", 1),
         (("publish", *ANA, "geral", "  "), "text_empty", 65),
         (("login", " "), "user_empty", 65),
+        (("login", ""), "user_empty", 65),
+        (("history", "nada"), "channel_missing", 1),
         (("login", "x" * 65), "name_too_long", 65),
         (("channel", "servers"), "name_reserved", 65),
     ],
@@ -105,6 +107,14 @@ def test_refusals_have_codes(
         "error": {"code": code, "text": result.stderr.removeprefix("recado: ").rstrip("\n")},
         "exit_code": exit_code,
     }
+
+
+def test_tail_says_what_does_not_exist(talking: OnSockets) -> None:
+    """A channel without messages is no error, one that does not exist is said on standard error."""
+    talking.run("channel", "vazio")
+    assert talking.run("history", "vazio").exit_code == 0
+    result = talking.run("tail", "vazio", "nada")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "there is no channel nada\n")
 
 
 def test_name_of_somebody_else_is_refused(talking: OnSockets) -> None:
@@ -155,8 +165,15 @@ def test_text_from_standard_input(talking: OnSockets) -> None:
     """`-` takes all of standard input, its last line break dropped."""
     assert talking.run("publish", *ANA, "geral", "-", input="duas\nlinhas\n").exit_code == 0
     assert talking.server.shared.messages[-1]["message"] == "duas\nlinhas"
-    assert talking.run("publish", *ANA, "geral", "-", input=b"\xff\xfe").exit_code == 65
-    assert talking.run("publish", *ANA, "geral", "-", input="x" * 20_000).exit_code == 65
+    assert talking.run("publish", *ANA, "geral", "-", input="é" * 8192 + "\n").exit_code == 0
+    for given, code, said in (
+        (b"\xff\xfe", "not_utf8", "not UTF-8"),
+        ("é" * 8192 + "x", "text_too_long", "16384 bytes"),
+        ("x" * 20_000, "text_too_long", "16384 bytes"),
+    ):
+        refused = talking.run("publish", *ANA, "geral", "-", "--json", input=given)
+        assert (refused.exit_code, parsed(refused.stdout)["error"]["code"]) == (65, code)
+        assert said in refused.stderr
 
 
 @pytest.mark.parametrize(

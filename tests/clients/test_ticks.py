@@ -7,6 +7,7 @@ import pytest
 
 from clients.chatting import outbox as room_outbox
 from clients.chatting.outbox import Outbox
+from clients.chatting.outcome import Outcome
 from clients.words import WORDS
 from recado.client import Chat, Key, Queued, Receipt, Sent, Unsent
 from recado.failures import Closed
@@ -47,7 +48,7 @@ class Levels:
 async def said(level: str, *, text: str = "oi") -> tuple[Outbox, Lines, Levels, Chat]:
     """After one message that was confirmed at this level."""
     lines, levels = Lines(), Levels(level)
-    box = Outbox(lines, Texts("en", WORDS))
+    box = Outbox(lines, Texts("en", WORDS), Outcome())
     chat = cast(Chat, levels)
 
     async def write(ident: bytes) -> Receipt:
@@ -90,7 +91,7 @@ async def test_a_copy_that_came_late_is_told(monkeypatch: pytest.MonkeyPatch) ->
 async def test_what_waits_is_shown_and_told_when_it_leaves() -> None:
     """Three dots and how many wait; then its tick, or that it was given up."""
     lines, levels = Lines(), Levels("quorum")
-    box, chat = Outbox(lines, Texts("en", WORDS)), cast(Chat, levels)
+    box, chat = Outbox(lines, Texts("en", WORDS), Outcome()), cast(Chat, levels)
 
     async def write(ident: bytes) -> Receipt:
         raise Queued(ident, why=Closed("nobody"))
