@@ -114,11 +114,23 @@ class Derived:
                 self._set(self.users, author, row)
                 return row
         elif known is None and entry.extra is not None:
-            name = entries.author_name(entry)
-            if name is not None:
-                self._set(self.users, author, UserRow(name))
-                return self.users[author]
+            return self._named(entry, author)
         return None
+
+    def receiver_of(self, entry: Entry) -> UserRow | None:
+        """The user row of a direct message's receiver if this entry is the first to tell the name."""
+        receiver = entry.target
+        if entry.extra is None or not isinstance(receiver, bytes) or receiver in self.users:
+            return None
+        return self._named(entry, receiver)
+
+    def _named(self, entry: Entry, uid: bytes) -> UserRow | None:
+        name = dict(entries.told_names(entry)).get(uid)
+        if name is None:
+            return None
+        row = UserRow(name)
+        self._set(self.users, uid, row)
+        return row
 
     def channel_of(self, entry: Entry) -> ChannelRow | None:
         """The row of the entry's channel if this entry changes it."""

@@ -140,5 +140,5 @@ def people_and_channels(db: sqlite3.Connection) -> tuple[dict[bytes, str], set[s
 
 
 def unregistered(db: sqlite3.Connection) -> dict[bytes, str]:
-    """Authors known by name only: user id → name."""
+    """Users known by name only: user id → name."""
     return dict(db.execute("select uid, shown_name from user where lamport is null"))

@@ -27,7 +27,7 @@ class ReadsForPeople:
             return history.people_and_channels(self._reader)
 
     def heard_of(self) -> dict[bytes, str]:
-        """User id → name of authors whose registration has not arrived, as their messages named them."""
+        """User id → name of users whose registration has not arrived, as messages named them."""
         with self._guard():
             return history.unregistered(self._reader)
 

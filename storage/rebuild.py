@@ -97,6 +97,7 @@ def _examine(derived: Derived, entry: Entry) -> str | None:
             return problem
         if entry.kind == Kind.LOGIN or entry.extra is not None:
             derived.user_of(entry)
+            derived.receiver_of(entry)
         if entry.kind in (Kind.CHANNEL_MESSAGE, Kind.CHANNEL):
             derived.channel_of(entry)
     except Exception as error:  # noqa: BLE001 - A35: no content may stop replication

@@ -26,7 +26,7 @@ TABLES = (
     "create index entry_order on entry(kind, lamport) where shown",
     "create index entry_sent on entry(author, lamport) where shown and kind = 4",
     "create index entry_id on entry(id)",
-    # Without registration (wall .. seq null): only the name that a message carried is known.
+    # Without registration (wall .. seq null): only the name that a message told is known.
     """create table user(
         uid blob primary key, name text not null, shown_name text not null,
         wall int, lamport int, number int, seq int) without rowid""",

@@ -229,6 +229,8 @@ class Writer:
         kind = e.kind
         if (e.extra is not None or kind == _LOGIN) and (user := self._derived.user_of(e)) is not None:
             users[e.author or b""] = (user, e)
+        if e.extra is not None and (receiver := self._derived.receiver_of(e)) is not None:
+            users[e.target] = (receiver, e)  # type: ignore[index]
         if kind in _OF_CHANNELS:
             channel = self._derived.channel_of(e)
             if channel is not None:

@@ -16,6 +16,7 @@ from recado.protocol import codec
 from recado.protocol.errors import Malformed
 from recado.protocol.limits import WINDOW_ENTRIES_MAX
 from recado.protocol.messages import Entry, Epoch, Kind
+from recado.protocol.names import UNKNOWN_NAME
 from recado.protocol.publications import (
     BEACON_TOPIC,
     COORDINATOR_TOPIC,
@@ -83,17 +84,21 @@ class Announcements:
 
     def _publish_batch(self, batch: list[Entry]) -> None:
         # Own entries were checked before they were appended: each of them can be shown.
-        self._out.publish([self._publication(entry) for entry in batch])
+        made = [self._publication(entry) for entry in batch]
+        self._out.publish([publication for publication in made if publication is not None])
         for entry in {entry.target: entry for entry in batch}.values():
             self._remember(entry)
 
-    def _publication(self, entry: Entry) -> Publication:
+    def _publication(self, entry: Entry) -> Publication | None:
+        """None if the topic is not known: the receiver, of whom nobody told, has no name yet."""
         name_of = self._node.directory.name_of
         author = name_of(entry.author)
         if isinstance(entry.target, str):
             body = channel_message(entry, user=author)
             return Publication(topic(entry.target), codec.pack(body))
         dst = name_of(entry.target)
+        if dst == UNKNOWN_NAME:
+            return None
         return Publication(topic(dst), codec.pack(user_message(entry, src=author, dst=dst)))
 
     def _remember(self, entry: Entry) -> None:

@@ -6,9 +6,9 @@ anybody outside (I4): `pending_*` says so.
 
 from collections.abc import Iterable, Mapping
 
-from recado.protocol.entry import author_name, shape_problem
+from recado.protocol.entry import shape_problem, told_names
 from recado.protocol.messages import Entry, Kind
-from recado.protocol.views import UNKNOWN_NAME
+from recado.protocol.names import UNKNOWN_NAME
 
 USER_MESSAGE, CHANNEL_MESSAGE = Kind.USER_MESSAGE, Kind.CHANNEL_MESSAGE
 
@@ -22,9 +22,7 @@ class Directory:
         self.users: dict[bytes, str] = dict(users)
         self.channels: set[str] = set(channels)
         self.version = 0  # grows when the lists of users and channels may have changed
-        self.heard_of: dict[bytes, str] = dict(
-            heard_of
-        )  # names of authors whose registration has not arrived
+        self.heard_of: dict[bytes, str] = dict(heard_of)  # by messages, before their registration arrived
         self._pending_users: set[bytes] = set()
         self._pending_channels: set[str] = set()
 
@@ -72,15 +70,15 @@ class Directory:
         kind = entry.kind
         if shape_problem(entry) is not None:
             return
-        self.version += 1
         if kind == Kind.LOGIN and entry.author is not None:
+            self.version += 1  # also if the user is known: a smaller key changes the order
             self.users.setdefault(entry.author, str(entry.target))
             self._pending_users.discard(entry.author)
         elif kind in (Kind.CHANNEL, Kind.CHANNEL_MESSAGE):
+            self.version += 1
             self.channels.add(str(entry.target))
             self._pending_channels.discard(str(entry.target))
-        if entry.extra is not None and entry.author is not None and (name := author_name(entry)) is not None:
-            self.heard_of[entry.author] = name
+        self.heard_of.update(told_names(entry))
 
     def abandoned(self) -> None:
         """The pending entries are void."""

@@ -14,7 +14,7 @@ from daemons.server.calls import Call
 from daemons.server.commit import After
 from daemons.server.node import Node
 from recado.protocol import names
-from recado.protocol.entry import author_extra, hash16
+from recado.protocol.entry import hash16, names_extra
 from recado.protocol.errors import Refused
 from recado.protocol.messages import CreateChannel, Entry, Kind, Level, Login, Message, Publish, Write
 from storage.replica import FoundEntry, StorageFull
@@ -118,7 +118,7 @@ class Writes:
         known = self._node.directory.has_user(uid)
         if not known and not self._node.config.server.open:
             raise Missing("sender_missing", "Usuário de origem não existe")
-        extra = None if known else author_extra(user)
+        extra = None if known else names_extra(user)
         draft = Draft(kind=kind, author=uid, target=target, body=text.encode(), extra=extra)
         if not self._known(call, draft, asked):
             self._append(call, draft, asked)
@@ -277,17 +277,17 @@ def plain_draft(kind: str, content: Any) -> Draft:
                 author=names.uid(author),
                 target=names.channel_name(channel),
                 body=names.text(text).encode(),
-                extra=author_extra(author),
+                extra=names_extra(author),
                 wall_ms=wall_ms,
             )
         case "user_message", {"src": str(src), "dst": str(dst), "message": str(text)}:
-            author = names.user_name(src)
+            author, receiver = names.user_name(src), names.user_name(dst)
             return Draft(
                 kind=Kind.USER_MESSAGE,
                 author=names.uid(author),
-                target=names.uid(names.user_name(dst)),
+                target=names.uid(receiver),
                 body=names.text(text).encode(),
-                extra=author_extra(author),
+                extra=names_extra(author, dst=receiver),
                 wall_ms=wall_ms,
             )
     raise Refused("replicate_invalid", "replicate: type ou content inválido")

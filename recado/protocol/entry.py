@@ -211,21 +211,28 @@ def _message_problem(entry: Entry) -> str | None:
     return None
 
 
-def author_name(entry: Entry) -> str | None:
-    """The author's name that a message carries in `extra` if its server did not know the author yet.
+def told_names(entry: Entry) -> list[tuple[bytes, str]]:
+    """The names that a message carries in `extra`, by user id: its author's, its receiver's.
 
-    Taken only if it is the name that the user id was made from, so nobody can rename another.
+    Its server adds those of users that may not be registered everywhere.  Each counts only if it is the
+    name that the user id was made from, so nobody can rename another.
     """
-    if entry.extra is None or entry.author is None:
-        return None
+    if entry.extra is None:
+        return []
     try:
         extra = codec.unpack(entry.extra, frame_bytes_max=EXTRA_BYTES_MAX)
     except Malformed:
-        return None
-    name = extra.get("user") if isinstance(extra, dict) else None
-    return name if isinstance(name, str) and names.uid(name) == entry.author else None
+        return []
+    if not isinstance(extra, dict):
+        return []
+    said = ((entry.author, extra.get("user")), (entry.target, extra.get("dst")))
+    return [
+        (uid, name)
+        for uid, name in said
+        if isinstance(uid, bytes) and isinstance(name, str) and names.uid(name) == uid
+    ]
 
 
-def author_extra(name: str) -> bytes:
-    """The `extra` that `author_name` reads."""
-    return codec.pack({"user": name})
+def names_extra(user: str, *, dst: str | None = None) -> bytes:
+    """The `extra` that `told_names` reads."""
+    return codec.pack({"user": user} if dst is None else {"user": user, "dst": dst})

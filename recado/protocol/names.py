@@ -14,6 +14,7 @@ from recado.protocol.errors import Refused
 from recado.protocol.limits import ID_BYTES_MAX, NAME_BYTES_MAX, NODE_NAME_CHARACTERS_MAX, TEXT_BYTES_MAX
 
 UID_BYTES = 16
+UNKNOWN_NAME = "?"  # shown for a user whose registration has not arrived
 RESERVED_TOPICS = frozenset({"servers"})
 _REMEMBERED = 4096  # names whose checks and ids are kept at hand
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -45,11 +46,14 @@ def _checked(value: str, what: str, empty: str) -> str:
 
 def user_name(value: str) -> str:
     """A user name, trimmed.  Refused: empty, over 64 bytes, control characters, reserved."""
-    return _name(value, "user", "Nome de usuário não pode ser vazio")
+    name = _name(value, "user", "Nome de usuário não pode ser vazio")
+    if name == UNKNOWN_NAME:
+        raise Refused("name_reserved", "Nome reservado")
+    return name
 
 
 def channel_name(value: str) -> str:
-    """A channel name, trimmed, under the rules of `user_name`."""
+    """A channel name, trimmed, under the rules of `user_name`; `?` may be one."""
     return _name(value, "channel", "Nome do canal não pode ser vazio")
 
 

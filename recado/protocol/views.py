@@ -8,8 +8,9 @@ order of arrival, on foreign keys, or on a clock.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from recado.protocol.entry import author_name, ident, shape_problem
+from recado.protocol.entry import ident, shape_problem, told_names
 from recado.protocol.messages import Entry, Kind
+from recado.protocol.names import UNKNOWN_NAME
 
 
 class Named(NamedTuple):
@@ -41,9 +42,6 @@ class Views(NamedTuple):
     user_messages: list[Shown]
 
 
-UNKNOWN_NAME = "?"  # a user whose registration has not arrived
-
-
 def materialise(entries: Iterable[Entry]) -> Views:
     """All four views of a set of entries, each in total order."""
     ordered = sorted((e for e in entries if shape_problem(e) is None), key=lambda e: e.key)
@@ -55,8 +53,7 @@ def materialise(entries: Iterable[Entry]) -> Views:
             users.setdefault(entry.author, _named(entry))
         if entry.kind in (Kind.CHANNEL, Kind.CHANNEL_MESSAGE):
             channels.setdefault(str(entry.target), _named(entry))
-        if entry.author is not None and (name := author_name(entry)) is not None:
-            shown_names.setdefault(entry.author, name)
+        shown_names.update(told_names(entry))
     shown_names.update((uid, row.name) for uid, row in users.items())
     seen: set[object] = set()
     messages: dict[int, list[Shown]] = {Kind.CHANNEL_MESSAGE: [], Kind.USER_MESSAGE: []}

@@ -12,16 +12,16 @@ from recado.protocol.entry import (
     EMPTY,
     GENESIS,
     Head,
-    author_extra,
-    author_name,
     encode_header,
     hash16,
     ident,
+    names_extra,
     origin_name,
     origin_node,
     parse,
     seal,
     shape_problem,
+    told_names,
 )
 from recado.protocol.errors import InvalidEntry
 from recado.protocol.messages import Entry, Kind
@@ -147,12 +147,17 @@ def test_what_people_cannot_be_shown_has_a_reason() -> None:
     assert shape_problem(entry(kind=4711, target=None)) is None
 
 
-def test_the_author_names_only_itself() -> None:
-    """A name in `extra` counts only if the user id was made from it."""
-    assert author_name(entry(extra=author_extra("ana"))) == "ana"
-    assert author_name(entry(extra=author_extra("bia"))) is None
-    assert author_name(entry(extra=b"\xc1")) is None
-    assert author_name(entry()) is None
+def test_a_message_names_only_who_has_the_name() -> None:
+    """A name in `extra` counts only if the user id was made from it: the author's, or the receiver's."""
+    ana, bia = names.uid("ana"), names.uid("bia")
+    assert told_names(entry(extra=names_extra("ana"))) == [(ana, "ana")]
+    assert told_names(entry(extra=names_extra("bia"))) == []
+    assert told_names(entry(extra=b"\xc1")) == told_names(entry(extra=b"\x91\x01")) == []
+    assert told_names(entry()) == []
+    direct = {"kind": Kind.USER_MESSAGE, "target": bia}
+    assert told_names(entry(extra=names_extra("ana", dst="bia"), **direct)) == [(ana, "ana"), (bia, "bia")]
+    assert told_names(entry(extra=names_extra("bia", dst="ana"), **direct)) == []
+    assert told_names(entry(extra=names_extra("ana", dst="geral"), target="geral")) == [(ana, "ana")]
 
 
 def test_entries_are_values() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from recado.protocol import names, views
-from recado.protocol.entry import EMPTY, Head, author_extra, seal
+from recado.protocol.entry import EMPTY, Head, names_extra, seal
 from recado.protocol.messages import Entry, Kind
 from storage.replica import Batch, Replica
 
@@ -82,7 +82,11 @@ _BODIES = st.sampled_from(
     [b"oi", b"tchau", "olá, mundo".encode(), b"", b"  ", b"\xff\xfe", b"a\0b", b"x" * 20_000]
 )
 _EXTRAS = st.sampled_from(
-    [None, None, None, author_extra("ana"), author_extra("bia"), author_extra("caio"), b"\xc1", b"\x91\x01"]
+    [
+        *(None, None, None, b"\xc1", b"\x91\x01"),
+        *(names_extra("ana"), names_extra("bia"), names_extra("caio")),
+        *(names_extra("ana", dst="bia"), names_extra("caio", dst="ninguém")),
+    ]
 )
 _WILD = {
     "kind": st.sampled_from([1, 2, 3, 3, 4, 4, 5, 65_535]),

@@ -4,7 +4,7 @@ from typing import Any
 
 from storage_entries import ORIGINS, Author, conversation, put, uid
 
-from recado.protocol.entry import author_extra
+from recado.protocol.entry import names_extra
 from recado.protocol.limits import MILESTONE_FINE_MS, MILESTONE_MS
 from recado.protocol.messages import Entry, Kind
 from storage.replica import Replica
@@ -41,9 +41,7 @@ def test_everything_in_the_form_of_the_contract() -> None:
     author.add(kind=Kind.CHANNEL, author=None, target="geral", body=b"", wall_ms=6_000)
     author.add(wall_ms=7_000, body=b"oi")
     author.direct("ana", "bia", "psiu", wall_ms=8_000)
-    author.add(
-        origin=ORIGINS[1], author=uid("bia"), extra=author_extra("bia"), target="livros", wall_ms=9_000
-    )
+    author.add(origin=ORIGINS[1], author=uid("bia"), extra=names_extra("bia"), target="livros", wall_ms=9_000)
     content = replica_of(author.entries).sync_since(None, bytes_max=10**6)
     assert content["logins"] == [{"username": "ana", "timestamp": 5}]
     assert content["channels"] == ["livros", "geral"]

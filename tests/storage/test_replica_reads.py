@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_entries import ORIGINS, Author, conversation, logs, put, uid
 
-from recado.protocol.entry import GENESIS, author_extra, hash16
+from recado.protocol.entry import GENESIS, hash16, names_extra
 from recado.protocol.limits import HISTORY_SCAN_ENTRIES_MAX
 from recado.protocol.messages import Entry, Kind
 from recado.protocol.views import materialise
@@ -211,7 +211,7 @@ def test_page_never_covers_what_is_not_durable() -> None:
 def test_names_tell_registered_users_and_implied_channels() -> None:
     """A user known only from a message is shown with the message, and is not registered."""
     author = Author()
-    author.add(author=uid("bia"), extra=author_extra("bia"), target="novo")
+    author.add(author=uid("bia"), extra=names_extra("bia"), target="novo")
     replica = replica_of(author.entries)
     assert replica.names() == ({}, {"novo"})
     assert replica.users() == []
@@ -219,6 +219,17 @@ def test_names_tell_registered_users_and_implied_channels() -> None:
     put(replica, [author.login("bia", origin=ORIGINS[1])])
     assert replica.names() == ({uid("bia"): "bia"}, {"novo"})
     assert replica.users() == ["bia"]
+
+
+def test_a_receiver_is_shown_by_the_name_that_a_message_told() -> None:
+    """A direct message to somebody who is registered nowhere is shown with both names."""
+    author = Author()
+    author.direct("ana", "bia", "psiu", extra=names_extra("ana", dst="bia"))
+    replica = replica_of(author.entries)
+    (shown,) = replica.last_messages(user=uid("bia"), limit=1)
+    assert (shown.user, shown.to) == ("ana", "bia")
+    assert replica.heard_of() == {uid("ana"): "ana", uid("bia"): "bia"}
+    assert replica.users() == []
 
 
 def test_file_and_memory_read_alike(tmp_path: Path) -> None:

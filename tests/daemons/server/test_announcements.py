@@ -130,3 +130,18 @@ async def test_without_a_broker_everything_else_works(autojump_clock: trio.abc.C
         one = cluster.running["server-1"]
         await one.furnish()
         assert (await one.say("oi", level="all"))["acks"] == 2
+
+
+async def test_a_plain_message_to_a_stranger_is_published_to_it(autojump_clock: trio.abc.Clock) -> None:
+    """Who is registered nowhere here gets what another project's server passed on, by name; nobody is `?`."""
+    async with bench() as cluster, listening(cluster) as ear:
+        one = await cluster.start("server-1")
+        content = {"src": "caio", "dst": "dora", "message": "psiu", "timestamp": 1_600_000_000}
+        await one.ask("replicate", type="user_message", content=content)
+        await trio.sleep(5)
+        (spoken,) = ear.named(b"dora")
+        assert (spoken["src"], spoken["dst"], spoken["message"]) == ("caio", "dora", "psiu")
+        assert ear.named(b"?") == []
+        (shown,) = (await one.ask("history", user="dora"))["messages"]
+        assert (shown["src"], shown["dst"]) == ("caio", "dora")
+        assert (await one.ask("login", user="?"))["code"] == "name_reserved"
