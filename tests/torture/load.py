@@ -139,7 +139,7 @@ class Writer:
             await trio.sleep(PAUSE_SECONDS)
         else:
             op.id, op.outcome, op.ended = receipt.id, "acknowledged", monotonic()
-            op.key = tuple(receipt.key) if receipt.key else None
+            op.key = receipt.key
             if op.service == "login":
                 op.level = Level.QUORUM  # the library's own choice with three members
 
