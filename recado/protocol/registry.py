@@ -10,6 +10,10 @@ quorums (A24).  A name is *active* from its first word until `expiry_seconds` of
 clock that knows nothing of before the start (A47).  So after a restart of the reference everybody who
 was active is granted one fresh period; who had expired stays off the list until heard again.
 
+Nobody proves who he is, so the list could be bent by anybody who knows a name.  While a server is active
+its address is therefore not replaced: who states another one is told the rank, but moves nothing and is
+no sign of life, until the name has expired or says the address that is listed.
+
 `Keep` must be durable before the reply leaves: a rank once told must not be given to another.
 """
 
@@ -116,9 +120,14 @@ class Registry:
         rank_hint: int | None = None,
         load: float | None = None,
     ) -> Given:
-        """`user` lives.  A name without a rank is given one, as by `rank`; raises as `rank` does."""
+        """`user` lives.  A name without a rank is given one, as by `rank`; raises as `rank` does.
+
+        The load of who states another address than the active server's is not taken either.
+        """
         name, address = user_name(user), _address(address)
         before = self._records.get(name)
+        if before is not None and self._is_another(before, address):
+            load = None
         if before is None:
             given = self.rank(name, now=now, address=address, rank_hint=rank_hint)
         else:
@@ -146,7 +155,17 @@ class Registry:
             effects += [Keep(record), Note("server expired", fields)]
         return effects
 
+    def _is_another(self, before: Registered, address: str | None) -> bool:
+        """Whether the address is not the one of the server that is active under this name."""
+        return (
+            before.name in self._heard and None not in (address, before.address) and address != before.address
+        )
+
     def _alive(self, before: Registered, now: float, *, address: str | None) -> list[Effect]:
+        if self._is_another(before, address):
+            return [
+                Note("address kept", {"server": before.name, "listed": before.address, "stated": address})
+            ]
         record = msgspec.structs.replace(before, active=True, address=address or before.address)
         self._hear(before.name, now)
         if record == before:

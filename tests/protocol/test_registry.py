@@ -81,6 +81,7 @@ INPUTS: dict[str, Callable[[World], Iterable[Any]]] = {
     "heartbeat server-3": lambda w: w.heartbeat("server-3"),
     "heartbeat server-1, load 0.5": lambda w: w.heartbeat("server-1", load=0.5),
     "heartbeat server-1, load NaN": lambda w: w.heartbeat("server-1", load=math.nan),
+    "heartbeat server-1, other address": lambda w: w.heartbeat("server-1", address="tcp://b:1", load=0.9),
     "heartbeat new, hint 5": lambda w: w.heartbeat("new", rank_hint=5),
     "tick, 59.9 s later": lambda w: w.registry.tick(w.now + 59.9),
     "tick, 60 s later": lambda w: w.registry.tick(w.now + 60),
@@ -184,3 +185,17 @@ def test_a_long_silence_of_everybody_expires_everybody_once() -> None:
     assert len(world.registry.tick(world.now + 3600)) == 4
     assert world.registry.tick(world.now + 3600) == []
     assert world.registry.deadline == math.inf
+
+
+def test_nobody_moves_a_server_that_is_active() -> None:
+    """Who states another address changes nothing and keeps nobody alive; after the expiry it is taken."""
+    registry = Registry((), now=0)
+    registry.heartbeat("server-1", now=0, address="tcp://a:1", load=0.1)
+    for now in (10, 59):
+        assert registry.heartbeat("server-1", now=now, address="tcp://b:1", load=0.9).rank == 1
+        assert registry.rank("server-1", now=now, address="tcp://b:1").rank == 1
+        assert [(one.address, one.load) for one in registry.active()] == [("tcp://a:1", 0.1)]
+    registry.tick(60)
+    assert registry.active() == []
+    registry.heartbeat("server-1", now=61, address="tcp://b:1")
+    assert [one.address for one in registry.active()] == ["tcp://b:1"]
