@@ -67,6 +67,7 @@ async def run_broker(
                             settings=settings,
                         )
                         duties.start_soon(round_robin.serve)
+                        duties.start_soon(round_robin.tallies.run)
                     lamport.tick()
                     log.info("broker ready", **listen)
                     task_status.started(listen)

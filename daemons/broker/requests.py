@@ -13,7 +13,8 @@ import trio
 
 from daemons.broker.rotation import Rotation
 from daemons.shared.logging import Logger
-from daemons.shared.replies import error_reply, reply
+from daemons.shared.replies import error_reply, malformed_text, reply
+from daemons.shared.tally import Tallies
 from recado.protocol.codec import decode_request
 from recado.protocol.errors import Malformed
 from recado.protocol.lamport import LamportClock
@@ -23,7 +24,9 @@ from recado.settings import Broker
 from recado.wire.ports import Asker, Incoming, Listener, Outgoing, WireError
 
 # Meant for one certain server: spread over all of them they would only do harm.
-_NOT_OFFERED = frozenset({"adjust", "prevote", "abdicate", "election", "coordinator", "release", "replicate"})
+_NOT_OFFERED = frozenset(
+    ["adjust", "prevote", "abdicate", "election", "coordinator", "release", "replicate", "fetch", "snapshot"]
+)
 _READ_ONLY = frozenset({"status", "who_coordinator", "clock", "list", "sync"})
 _RETRY_AFTER_SECONDS = 0.5
 # What some codes tell besides: when to come again, that it may have been kept.
@@ -71,6 +74,10 @@ class RoundRobin:
         self._probes = probes
         self._lamport = lamport
         self._log = log
+        self.tallies = Tallies(log)
+        self._junk = self.tallies.of("malformed request", level="warning")
+        self._refused = self.tallies.of("refused", level="warning")
+        self._unanswered = self.tallies.of("request not answered", level="warning")
         self._deadline_seconds = settings.deadline_seconds
         self._skip_seconds = settings.skip_seconds
         self._wall = wall
@@ -90,16 +97,19 @@ class RoundRobin:
                 raise Malformed("a request is one frame")
             asked = decode_request(incoming.body)
         except Malformed as error:
-            self._log.warning("malformed request", reason=error.reason, service=error.service)
-            self._refuse(incoming, error.service, code="malformed", clock=error.clock, text=error.reason)
+            self._junk.add({"service": error.service, "reason": error.reason}, requests=1)
+            text = malformed_text(error.reason)
+            self._refuse(incoming, error.service, code="malformed", clock=error.clock, text=text)
             return
         self._lamport.receive_unsigned(asked.clock, now=trio.current_time())
         if asked.service in _NOT_OFFERED:
+            self._refused.add({"service": asked.service}, requests=1, code="service_not_offered")
             self._refuse(incoming, asked.service, code="service_not_offered", clock=asked.clock)
         elif (
             self._outstanding >= BROKER_OUTSTANDING_MAX
             or self._outstanding_bytes + len(incoming.body) > BROKER_OUTSTANDING_BYTES_MAX
         ):
+            self._refused.add({"service": asked.service}, requests=1, code="busy")
             self._refuse(incoming, asked.service, code="busy", clock=asked.clock)
         else:
             self._outstanding += 1
@@ -151,7 +161,7 @@ class RoundRobin:
             code = "indeterminate"
         else:
             code = "busy" if full else "unavailable"
-        self._log.warning("request not answered", service=asked.service, code=code, tried=len(tried))
+        self._unanswered.add({"service": asked.service, "tried": len(tried)}, requests=1, code=code)
         return self._error(asked.service, code=code, clock=asked.clock)
 
     def _missed(self, place: int) -> None:

@@ -5,6 +5,7 @@
         requests                           answer rank, list, heartbeat, clock, status
         expiry                             silent servers leave the list
         record                             last_seen, every few seconds
+        tallies                            log lines of frequent events, summed
         READY; wait for stop; cancel
     record once more; close
 
@@ -54,7 +55,9 @@ async def run_reference(
     stop = trio.Event() if stopping is None else stopping
     async with network.listener(config.reference.listen) as listener:
         async with trio.open_nursery() as duties:
-            duties.start_soon(Requests(node).serve, listener)
+            requests = Requests(node)
+            duties.start_soon(requests.serve, listener)
+            duties.start_soon(requests.tallies.run)
             duties.start_soon(lambda: expire(node, expiry_seconds=expiry_seconds))
             duties.start_soon(record, node)
             lamport.tick()

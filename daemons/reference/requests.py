@@ -6,7 +6,8 @@ from typing import Any, cast
 import trio
 
 from daemons.reference.node import NOT_KEPT, Node
-from daemons.shared.replies import error_reply, reply
+from daemons.shared.replies import error_reply, malformed_text, reply
+from daemons.shared.tally import Tallies
 from recado import __version__
 from recado.protocol.codec import decode_request
 from recado.protocol.errors import Malformed, Refused
@@ -22,6 +23,10 @@ class Requests:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self.tallies = Tallies(node.log)
+        self._junk = self.tallies.of("malformed request", level="warning")
+        self._unknown = self.tallies.of("unknown service", level="warning")
+        self._refused = self.tallies.of("refused", level="warning")
         self._handlers: dict[str, Handler] = {
             "rank": self._rank,
             "list": self._list,
@@ -43,13 +48,14 @@ class Requests:
                 raise Malformed("a request is one frame")
             asked = decode_request(body)
         except Malformed as error:
-            self._node.log.warning("malformed request", service=error.service, reason=error.reason)
-            return self._error(error.service, code="malformed", clock=error.clock, text=error.reason)
+            self._junk.add({"service": error.service, "reason": error.reason}, requests=1)
+            text = malformed_text(error.reason)
+            return self._error(error.service, code="malformed", clock=error.clock, text=text)
         node = self._node
         node.lamport.receive_unsigned(asked.clock, now=trio.current_time())
         handler = self._handlers.get(asked.service)
         if handler is None:
-            node.log.warning("unknown service", service=asked.service)
+            self._unknown.add({"service": asked.service}, requests=1)
             code = "service_not_offered" if asked.known else "service_unknown"
             return self._error(asked.service, code=code, clock=asked.clock)
         return self._handled(asked, handler)
@@ -59,7 +65,7 @@ class Requests:
         try:
             data = handler(asked.data)
         except Refused as error:
-            node.log.warning("refused", service=asked.service, code=error.code)
+            self._refused.add({"service": asked.service}, requests=1, code=error.code)
             return self._error(asked.service, code=error.code, clock=asked.clock, text=error.text)
         except NOT_KEPT as error:
             node.log.error("not kept", service=asked.service, reason=str(error))

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -10,6 +10,7 @@ from daemons.server.calls import Call, Replies
 from daemons.server.commit import Committer, GroupCommit, commit_inline
 from daemons.server.directory import Directory
 from daemons.shared.logging import Logger
+from daemons.shared.tally import Tallies
 from recado.config import Config
 from recado.protocol.acknowledgement import Acknowledgements, Settled
 from recado.protocol.disciplined import DisciplinedClock
@@ -37,12 +38,6 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     committer: Committer
     aside: Committer = commit_inline  # long work on files, beside everything else
     boottime: Callable[[], float] | None = None  # seconds that go on during suspend, for leases; None: `now`
-
-
-class Flushing(Protocol):
-    """What holds log lines back for a while."""
-
-    def flush(self) -> None: ...
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -96,7 +91,9 @@ class Node:
         self.commits.voided.append(self.directory.abandoned)
         self._grown: dict[str, float] = {}  # when each origin last grew here
         self.commits.followers.append(self._grow)
-        self.tallies: list[Flushing] = []  # of frequent events: flushed by the request room's clock
+        self.tallies = Tallies(
+            self.log, surroundings.now
+        )  # flushed by the request room's clock
         self._strangers: set[tuple[str | None, str | None]] = set()
         self.draining = False
         # A3: an empty disk may be a lost one; before the peers were asked, stamps would be too small.

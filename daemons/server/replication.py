@@ -17,7 +17,6 @@ import trio
 from daemons.server.asking import Unanswered, ask
 from daemons.server.node import Node
 from daemons.server.peer_services import PEER_VERSION, runs_fields, take_runs, vector_fields
-from daemons.server.tally import Tally
 from daemons.shared.periodic import every
 from recado.protocol import codec
 from recado.protocol.entry import GENESIS, run_of
@@ -103,9 +102,9 @@ class Replication:
         self._tail: tuple[str, bytes] = ("", GENESIS)  # own origin and the hash of its last entry
         self._pushing = 0
         self._pushed = trio.Event()  # set and replaced at the end of each push
-        self._sending = Tally(node, "replicating")
-        self._sent = Tally(node, "replicated to")
-        self._received = Tally(node, "replicated from")
+        self._sending = node.tallies.of("replicating")
+        self._sent = node.tallies.of("replicated to")
+        self._received = node.tallies.of("replicated from")
         node.commits.followers.append(self._committed)
         node.nudge = self._nudge
         node.catch_up = self.catch_up

@@ -15,8 +15,8 @@ from daemons.server.donor import Donor
 from daemons.server.node import Node
 from daemons.server.peer_services import PeerServices
 from daemons.server.reads import Reads
-from daemons.server.tally import Tally
 from daemons.server.writes import Missing, Writes
+from daemons.shared.replies import malformed_text
 from recado.protocol import codec
 from recado.protocol.errors import Malformed, Refused
 from recado.protocol.limits import ABSENCE_CHECKS_MAX, COMMIT_ENTRIES_MAX
@@ -88,8 +88,8 @@ class Requests:
         self._servers: Mapping[str, Handler] = server_services(peers, donor)
         self._parked: list[Call] = []
         self._parking = trio.Event()
-        self._junk = Tally(node, "request not understood", level="warning")
-        self._refused = Tally(node, "refused")
+        self._junk = node.tallies.of("request not understood", level="warning")
+        self._refused = node.tallies.of("refused")
         node.replies.listener = listener
 
     async def run(self) -> None:
@@ -123,7 +123,7 @@ class Requests:
         except Malformed as error:
             node.clock.tick()
             self._junk.add({"service": error.service, "reason": error.reason}, requests=1)
-            data = error_data("malformed", f"Pedido inválido: {error.reason}")
+            data = error_data("malformed", malformed_text(error.reason))
             node.replies.add(incoming.envelope, error.service, data, asked_clock=error.clock)
             return None
         return Call(asked, incoming.envelope, node.replies)
@@ -182,8 +182,7 @@ class Requests:
             for settled in self._node.acks.expire(self._node.batch_now):
                 self._node.answer(settled)
             self._node.replies.flush()
-            for tally in self._node.tallies:
-                tally.flush()
+            self._node.tallies.flush()
 
     async def absences(self) -> None:
         """The task: ask the peers once for everybody who waits, then serve them with what came."""

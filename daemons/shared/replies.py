@@ -11,6 +11,11 @@ def reply(service: str, data: dict[str, Any], *, clock: int, now_seconds: float)
     return encode(service, {**data, "timestamp": int(now_seconds), "clock": clock})
 
 
+def malformed_text(reason: str) -> str:
+    """What people are told of a request that could not be read."""
+    return f"Pedido inválido: {reason}"
+
+
 def error_reply(
     service: str,
     *,

@@ -187,6 +187,8 @@ async def test_one_silent_server_holds_nobody_else_up(autojump_clock: trio.abc.C
         (pack([1, 2]), "error", "malformed"),
         (pack({"service": "login", "data": {"user": 7}}), "login", "malformed"),
         (pack({"service": "adjust", "data": {"adjustment": 86400}}), "adjust", "service_not_offered"),
+        (pack({"service": "snapshot", "data": {}}), "snapshot", "service_not_offered"),
+        (pack({"service": "abdicate", "data": {"epoch": [1]}}), "abdicate", "service_not_offered"),
     ],
 )
 async def test_junk_gets_an_envelope(
@@ -198,6 +200,17 @@ async def test_junk_gets_an_envelope(
         assert answer["service"] == service
         assert (answer["data"]["status"], answer["data"]["code"]) == ("erro", code)
         assert [server.asked for server in town.servers] == [[], [], []]
+
+
+async def test_junk_is_summed_in_the_log(autojump_clock: trio.abc.Clock) -> None:
+    """A flood of junk makes a line at once and one a second later with the sum; people are told."""
+    async with _town() as town:
+        for _ in range(100):
+            answer = unpack(await town.asker.ask(b"\xc1"))
+            assert answer["data"]["message"].startswith("Pedido inválido: ")
+        assert [line["requests"] for line in town.sink.named("malformed request")] == [1]
+        await trio.sleep(1.5)
+        assert [line["requests"] for line in town.sink.named("malformed request")] == [1, 99]
 
 
 @given(st.binary(max_size=200))

@@ -201,6 +201,17 @@ async def test_junk_is_answered(frame: bytes, service: str, autojump_clock: trio
         assert any(event["level"] == "warning" for event in town.sink.events)
 
 
+async def test_refusals_are_summed_in_the_log(autojump_clock: trio.abc.Clock) -> None:
+    """A flood of refused requests, and one of junk, make two lines each, the second with the sum."""
+    async with _town(RegistryStore.in_memory()) as town:
+        for _ in range(50):
+            assert (await town.ask("rank", user=" "))["code"] == "user_empty"
+            assert unpack(await town.asker.ask(b""))["data"]["message"].startswith("Pedido inválido: ")
+        await trio.sleep(1.5)
+        for event in ("refused", "malformed request"):
+            assert [line["requests"] for line in town.sink.named(event)] == [1, 49]
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_go_unanswered(frame: bytes) -> None:
     """Whatever one frame holds, the answer is an envelope with `data`, `clock` and `timestamp`."""

@@ -1,25 +1,40 @@
 """Log lines for what happens often: the first at once, then at most one a second, with sums."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
-from daemons.server.node import Node
+import trio
+
+from daemons.shared.logging import Logger
+from daemons.shared.periodic import every
 
 EVERY_SECONDS = 1.0
+LOOK_SECONDS = 0.25  # between two looks at what was left out
 LABELS_MAX = 256  # sets of labels remembered per event; labels may come from strangers
 Labels = tuple[tuple[str, str], ...]
 
 
 class Tally:
-    """One event.  Whole numbers are summed over the lines left out, per set of the texts beside them."""
+    """One event.  Whole numbers are summed over the lines left out, per set of the texts beside them.
 
-    def __init__(self, node: Node, event: str, *, level: str = "info") -> None:
-        self._node = node
+    `now`: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        event: str,
+        *,
+        log: Logger,
+        now: Callable[[], float],
+        level: str = "info",
+    ) -> None:
         self._event = event
+        self._log = log
+        self._now = now
         self._level = level
         self._last: dict[Labels, float] = {}
         self._sums: dict[Labels, dict[str, int]] = {}
         self._samples: dict[Labels, dict[str, Any]] = {}
-        node.tallies.append(self)
 
     def add(self, sample: dict[str, Any] | None = None, /, **fields: int | str) -> None:
         """Count one occurrence; write the line if the last one is long enough ago.
@@ -39,16 +54,43 @@ class Tally:
         self._due(labels)
 
     def flush(self) -> None:
-        """Write what was left out long enough ago; the server looks every quarter of a second."""
+        """Write what was left out long enough ago; daemons look several times a second."""
         for labels in list(self._sums):
             self._due(labels)
 
     def _due(self, labels: Labels) -> None:
-        now = self._node.surroundings.now()
+        now = self._now()
         if now - self._last.get(labels, float("-inf")) >= EVERY_SECONDS:
             self._last[labels] = now
             self._write(labels)
 
     def _write(self, labels: Labels) -> None:
-        write = getattr(self._node.log, self._level)
+        write = getattr(self._log, self._level)
         write(self._event, **dict(labels), **self._sums.pop(labels), **self._samples.pop(labels, {}))
+
+
+class Tallies:
+    """All tallies of a daemon."""
+
+    def __init__(self, log: Logger, now: Callable[[], float] = trio.current_time) -> None:
+        self._log = log
+        self._now = now
+        self._all: list[Tally] = []
+
+    def of(self, event: str, *, level: str = "info") -> Tally:
+        """A new tally of an event."""
+        self._all.append(Tally(event, log=self._log, now=self._now, level=level))
+        return self._all[-1]
+
+    def flush(self) -> None:
+        """Look at all of them."""
+        for tally in self._all:
+            tally.flush()
+
+    async def run(self) -> NoReturn:
+        """The task of a daemon that has no other moment to look: for ever."""
+
+        async def look() -> None:
+            self.flush()
+
+        await every(LOOK_SECONDS, look)
