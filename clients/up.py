@@ -116,10 +116,18 @@ def _run(wish: Wish, *, as_json: bool) -> None:
     plan = make_plan(wish)
     say = speaker()
     sink = json_sink(sys.stdout) if as_json else words_sink(sys.stdout, Teller(say, program=program_name()))
-    if not as_json:
-        click.echo(say("up.starting", nodes=len(plan.nodes), data=wish.data), err=True)
+
+    def starting() -> None:
+        if not as_json:
+            click.echo(say("up.starting", nodes=len(plan.nodes), data=wish.data), err=True)
+
     run = partial(
-        supervise, plan, sink=_also_to_parent(sink), network=ZeroMQNetwork(), environment=os.environ
+        supervise,
+        plan,
+        sink=_also_to_parent(sink),
+        network=ZeroMQNetwork(),
+        environment=os.environ,
+        checked=starting,
     )
     anyio.run(run, backend="trio")
 

@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ _LINE_BYTES_MAX = 2**20
 def start_detached(data: Path, arguments: Sequence[str]) -> Event:
     """Start `recado up ARGUMENTS` in the background; its summary.  Raises `CannotStart`."""
     read_end, write_end = os.pipe()
+    made = [path for path in (data, *data.parents) if not path.exists()]
     try:
         data.mkdir(parents=True, exist_ok=True)
         with (data / "up.log").open("ab") as log:
@@ -44,8 +46,20 @@ def start_detached(data: Path, arguments: Sequence[str]) -> Event:
     if said is None:
         raise CannotStart(f"the cluster did not start; see {data / 'up.log'}", process.poll() or 75)
     if "error" in said:
+        if made:
+            process.wait()
+            with suppress(OSError):  # it was further than the checks: its log says more
+                _remove(data, made)
         raise CannotStart(said["error"], int(said.get("exit_code", 1)))
     return said
+
+
+def _remove(data: Path, made: Sequence[Path]) -> None:
+    """What a refused start has made, if nothing but its log is there.  Raises `OSError`."""
+    if [path.name for path in data.iterdir()] == ["up.log"]:
+        (data / "up.log").unlink()
+    for path in made:
+        path.rmdir()
 
 
 def _first_line(descriptor: int) -> dict[str, Any] | None:

@@ -37,9 +37,29 @@ def absolute(path: Path) -> Path:
 def owned(plan: Plan) -> AbstractContextManager[None]:
     """Hold the data directory: created if missing, locked against a second cluster.
 
-    Raises `CannotStart` on entering.
+    Raises `CannotStart` on entering.  If that, or the block, does, what was made here is removed again
+    as far as nothing else lies in it.
     """
-    return _locked(plan.wish.data)
+    return _traceless(plan.wish.data)
+
+
+@contextmanager
+def _traceless(data: Path) -> Iterator[None]:
+    made = [path for path in (data, *data.parents) if not path.exists()]
+    fresh = not (data / LOCK).exists()
+    try:
+        with _locked(data):
+            try:
+                yield
+            except CannotStart:
+                if fresh:  # while it is ours: nobody else can hold it
+                    (data / LOCK).unlink(missing_ok=True)
+                raise
+    except CannotStart:
+        with suppress(OSError):  # something else lies there by now
+            for path in made:
+                path.rmdir()
+        raise
 
 
 @contextmanager
@@ -71,6 +91,7 @@ def _locked(data: Path) -> Iterator[None]:
 
 def check_ports(plan: Plan) -> None:
     """Raises `CannotStart` that names every port which can't be bound, and for whom it was meant."""
+    _check_host(plan.wish.host)
     taken = []
     for node, what, address in plan.addresses():
         reason = _unbindable(address)
@@ -82,6 +103,19 @@ def check_ports(plan: Plan) -> None:
             + "\n  ".join(taken)
             + "\nstop what listens there, or choose other ports with --base-port"
         )
+
+
+def _check_host(host: str) -> None:
+    """Raises `CannotStart` for a name or an address that no other port would make right."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((host.strip("[]"), 0))
+    except (socket.gaierror, UnicodeError):  # the latter: no name at all, a label of it is too long
+        raise CannotStart(f"--host {host}: no address is known for that name") from None
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise CannotStart(f"--host {host} is no address of this machine") from None
 
 
 def _unbindable(address: str) -> str | None:

@@ -12,8 +12,9 @@ trying again is of no use (wrong usage, wrong configuration, a bot that is done)
 
 import os
 import signal
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -34,6 +35,7 @@ RESTART_SECONDS = 1.0
 LOG_LOOK_SECONDS = 30.0
 READY_SECONDS = 30.0
 STOP_ONE_SECONDS = 5.0
+SETTLED_SECONDS = 6.0  # an election is over by then
 EARLY_EVENTS_MAX = 100
 _FINAL_CODES = frozenset({0, 2, 78})
 
@@ -48,8 +50,10 @@ class Supervisor:
         sink: Sink,
         network: AbstractAsyncContextManager[Network],
         environment: Mapping[str, str],
+        checked: Callable[[], None] = lambda: None,
     ) -> None:
         self.plan = plan
+        self._checked = checked
         self._network = network
         self.coordinator: str | None = None
         self._sink = sink
@@ -66,9 +70,17 @@ class Supervisor:
     def data(self) -> Path:
         return self.plan.wish.data
 
-    @property
-    def servers(self) -> tuple[str, ...]:
-        return self.plan.servers
+    def settled(self) -> Mapping[str, str]:
+        """Names and addresses of servers that have run long enough to know who is coordinator."""
+        latest = time.time() - SETTLED_SECONDS
+        return {
+            name: address
+            for name, address in zip(self._server_names(), self.plan.servers, strict=True)
+            if (child := self._keepers[name].child) is not None and child.started_at <= latest
+        }
+
+    def _server_names(self) -> list[str]:
+        return [node.name for node in self.plan.nodes if node.role is Role.SERVER]
 
     @property
     def xpub(self) -> str:
@@ -121,6 +133,7 @@ class Supervisor:
         with owned(self.plan):
             check_ports(self.plan)
             prepare(self.plan)
+            self._checked()
             with _one_error():
                 async with anyio.create_task_group() as whole_life:
                     await whole_life.start(self._obey_signals)
@@ -275,6 +288,7 @@ async def supervise(
     sink: Sink,
     network: AbstractAsyncContextManager[Network],
     environment: Mapping[str, str],
+    checked: Callable[[], None],
 ) -> None:
-    """Run a plan until SIGINT or SIGTERM.  Raises `CannotStart`."""
-    await Supervisor(plan, sink=sink, network=network, environment=environment).run()
+    """Run a plan until SIGINT or SIGTERM; `checked` is called when it can begin.  Raises `CannotStart`."""
+    await Supervisor(plan, sink=sink, network=network, environment=environment, checked=checked).run()

@@ -1,9 +1,11 @@
 """What the cluster says, heard as any subscriber would: messages, and who is coordinator.
 
-An announcement may be lost (publications are hints), so while no coordinator is known the servers
-are asked for it now and then.
+An announcement may be lost (publications are hints), so while no coordinator is known each server is
+asked now and then whether it is the one.  Of another it may not know yet that it is gone, and after its
+own restart it may only remember.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import anyio
@@ -24,8 +26,7 @@ class Watched(Protocol):
 
     coordinator: str | None
 
-    @property
-    def servers(self) -> tuple[str, ...]: ...
+    def settled(self) -> Mapping[str, str]: ...
 
     @property
     def xpub(self) -> str: ...
@@ -107,11 +108,13 @@ def _coordinator(cluster: Watched, name: Any) -> None:
 async def _ask_for_coordinator(cluster: Watched, network: Network) -> None:
     while True:
         await anyio.sleep(ASK_SECONDS)
-        for address in cluster.servers:
+        for name, address in cluster.settled().items():
             if cluster.coordinator is not None:
                 break
             async with network.asker(address) as asker:
-                _coordinator(cluster, await _status_coordinator(asker))
+                said = await _status_coordinator(asker)
+            if said == name and name in cluster.settled():  # the process that was asked still runs
+                _coordinator(cluster, name)
 
 
 async def _status_coordinator(asker: Asker) -> Any:
