@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -153,8 +153,14 @@ def _make_directory(directory: Path) -> None:
     if directory.is_dir():
         return
     _make_directory(directory.parent)
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(mode=0o750, exist_ok=True)
     sync_directory(directory.parent)
+
+
+def _make_file(path: Path) -> None:
+    """Make a missing file empty and unreadable for others; SQLite gives its WAL the same rights."""
+    with suppress(OSError):  # what is wrong with the path SQLite says better
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
 
 
 class Opened(NamedTuple):
@@ -173,6 +179,7 @@ def open_database(path: Path, *, migrate: Migrate | None = None, cache_bytes: in
     """
     with classified(path):
         moved = move_aside(path) if is_damaged(path) else None
+        _make_file(path)
         connection = _connect(str(path))
         try:
             _configure(connection, path, cache_bytes)
@@ -214,6 +221,7 @@ def remove_leftovers(directory: Path) -> None:
 def open_side(path: Path) -> sqlite3.Connection:
     """A file that is made beside the replica and can be made again: no WAL, nothing synced."""
     with classified(path):
+        _make_file(path)
         connection = _connect(str(path))
         connection.execute("pragma journal_mode=memory")
         connection.execute("pragma synchronous=off")

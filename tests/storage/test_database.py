@@ -1,5 +1,6 @@
 """Opening: locks, damaged files, versions of the schema, what errors mean."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -39,6 +40,22 @@ def test_second_lock_is_refused_with_the_owner(tmp_path: Path) -> None:
     lock.release()
     lock.release()
     lock_directory(tmp_path / "a" / "b").release()
+
+
+def test_others_cannot_read_what_is_made(tmp_path: Path) -> None:
+    """Whatever the process's umask lets through, the data are for the owner and the group alone."""
+    data = tmp_path / "data"
+    before = os.umask(0)
+    try:
+        replica = Replica.open(data, node="server-1")
+        put(replica, conversation(3))
+        rights = {path.name: path.stat().st_mode & 0o777 for path in data.glob("replica.db*")}
+        replica.close()
+    finally:
+        os.umask(before)
+    assert data.stat().st_mode & 0o777 == 0o750
+    assert {"replica.db", "replica.db-wal"} <= rights.keys()
+    assert set(rights.values()) == {0o640}
 
 
 def test_directory_that_cannot_be_made(tmp_path: Path) -> None:
