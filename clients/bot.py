@@ -39,6 +39,7 @@ from recado.client import (
 from recado.protocol.printable import printable
 
 CHANNELS = ("geral", "jogos", "música", "random", "help", "notícias", "linux", "café")
+MESSAGES = frozenset({"publish", "dm"})  # operations, apart from the login and channels
 DIRECT_SHARE = 0.15  # of the messages go to one user
 USERS_SECONDS = 10.0  # how long a list of users is good for
 PAUSE_SECONDS = 0.5
@@ -47,7 +48,7 @@ READY_FD_VARIABLE = "RECADO_READY_FD"
 
 
 class Tally:
-    """What became of everything the bot did."""
+    """What became of what the bot did: `acknowledged` messages, and refusals and repetitions of anything."""
 
     def __init__(self) -> None:
         self.acknowledged = 0
@@ -138,13 +139,13 @@ class Bot:
                 self._log(what, "refused", code=refused.code, **fields)
                 raise
             else:
-                self.tally.acknowledged += 1
+                self.tally.acknowledged += what in MESSAGES
                 self._acknowledged(what, receipt, seconds=anyio.current_time() - begun, fields=fields)
                 return receipt
 
     def _acknowledged(self, what: str, receipt: Receipt, *, seconds: float, fields: dict[str, str]) -> None:
         key = None if receipt.key is None else key_text(receipt.key)
-        if self._journal is not None and what in {"publish", "dm"}:
+        if self._journal is not None and what in MESSAGES:
             line = {"id": receipt.id.hex(), "user": self._chat.user, **fields, "key": key}
             print(json.dumps(line, ensure_ascii=False), file=self._journal, flush=True)
         self._log(
@@ -165,7 +166,7 @@ class Bot:
             document(event=what, outcome=outcome, user=self._chat.user, clock=clock, **fields)
             return
         shown = " ".join(f"{k}={printable(str(v))}" for k, v in fields.items() if k not in {"id", "key"})
-        when = time.strftime("%Y-%m-%dT%H:%M:%S")
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         words(f"{when} {printable(self._chat.user)} clock={clock} {what} {outcome} {shown}".rstrip())
 
 

@@ -302,6 +302,15 @@ def sync(*, since: float | None, where: Where, as_json: bool) -> None:
         words(speaker()("look.sync", server=printable(server)))
 
 
+def _shown(value: object) -> str:
+    """A value of a status for people: `-` for none, yes and no for truth."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return printable(str(value))
+
+
 @click.command(
     "status", epilog=f"\b\nExamples:\n  recado status\n  recado status --json | jq .coordinator\n\n{CODES}"
 )
@@ -321,13 +330,13 @@ def status(*, where: Where, as_json: bool) -> None:
     plain = {key: value for key, value in told.fields.items() if not isinstance(value, dict | list)}
     width = max(map(len, [*plain, "members"]))
     for key, value in plain.items():
-        click.echo(f"{key:<{width}}  {printable(str(value))}")
-    click.echo(f"{'members':<{width}}  {' '.join(map(printable, told.members))}")
+        click.echo(f"{key:<{width}}  {_shown(value)}")
+    click.echo(f"{'members':<{width}}  {' '.join(map(printable, told.members)) or '-'}")
     bootstrap = told.fields.get("bootstrap")
     if isinstance(bootstrap, dict):
-        how_far = " ".join(f"{key}={printable(str(value))}" for key, value in bootstrap.items())
+        how_far = " ".join(f"{key}={_shown(value)}" for key, value in bootstrap.items())
         click.echo(f"{'bootstrap':<{width}}  {how_far}")
     for peer in told.fields.get("peers") or ():
         if isinstance(peer, dict):
-            state = " ".join(f"{key}={printable(str(value))}" for key, value in peer.items() if key != "name")
-            click.echo(f"  {printable(str(peer.get('name')))}: {state}")
+            state = " ".join(f"{key}={_shown(value)}" for key, value in peer.items() if key != "name")
+            click.echo(f"  {_shown(peer.get('name'))}: {state}")

@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -10,7 +10,7 @@ import anyio
 
 from recado import values
 from recado.connection import Connection
-from recado.failures import NameRefused, NameTaken, NoAnswer, RefusedByServer, refused_here
+from recado.failures import NameRefused, NameTaken, NoAnswer, RefusedByServer, checked, checked_id
 from recado.keepsake import Keepsakes
 from recado.outbox import OutboxFile, Unsent
 from recado.protocol import names
@@ -297,7 +297,7 @@ class Chat:
     ) -> Unsent:
         self.user  # noqa: B018 (raises without one)
         return Unsent(
-            id=self._mint() if id is None else _checked_id(id),
+            id=self._mint() if id is None else checked_id(id),
             channel=channel,
             dst=dst,
             text=checked(names.text, text),
@@ -324,7 +324,7 @@ class Chat:
         level: str | None,
         deadline_seconds: float | None,
     ) -> Receipt:
-        ident = self._mint() if id is None else _checked_id(id)
+        ident = self._mint() if id is None else checked_id(id)
         began = anyio.current_time()
         asked = Level(level) if level is not None else self._level
         asked = asked or await self._usual_level(deadline_seconds)
@@ -391,18 +391,3 @@ class Chat:
     def _mint(self) -> bytes:
         """Sixteen bytes that nobody else makes: six of time, ten random."""
         return names.minted_id(self._connection.now_seconds() * 1000, secrets.token_bytes(10))
-
-
-def checked(check: Callable[[str], str], value: str) -> str:
-    """What `check` of `protocol.names` makes of a value, refused as the library refuses."""
-    try:
-        return check(value)
-    except Refused as refused:
-        raise refused_here(refused) from None
-
-
-def _checked_id(id: bytes) -> bytes:
-    try:
-        return names.identifier(id) or b""
-    except Refused as refused:
-        raise refused_here(refused) from None

@@ -22,7 +22,7 @@ from pathlib import Path
 from random import Random, SystemRandom
 
 from recado.background import Background
-from recado.chat import Chat, checked
+from recado.chat import Chat
 from recado.connection import Connection
 from recado.course import Patience
 from recado.failures import (
@@ -41,6 +41,7 @@ from recado.failures import (
     TextRefused,
     TooManyTargets,
     UserMissing,
+    checked,
 )
 from recado.keepsake import Keepsakes
 from recado.outbox import Unsent

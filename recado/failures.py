@@ -13,9 +13,10 @@ ChatError
     └── Busy                                                      later
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from recado.protocol import names
 from recado.protocol.errors import Refused
 
 
@@ -180,6 +181,22 @@ def refusal(data: Mapping[str, Any], *, server: str) -> RefusedByServer:
 def refused_here(refused: Refused) -> RefusedByServer:
     """The same for what the library refuses itself, before anything is sent."""
     return _KINDS.get(refused.code, RefusedByServer)(refused.code, refused.text)
+
+
+def checked(check: Callable[[str], str], value: str) -> str:
+    """What `check` of `protocol.names` makes of a value, refused as the library refuses."""
+    try:
+        return check(value)
+    except Refused as refused:
+        raise refused_here(refused) from None
+
+
+def checked_id(id: bytes) -> bytes:
+    """The id of a write, refused as the library refuses."""
+    try:
+        return names.identifier(id) or b""
+    except Refused as refused:
+        raise refused_here(refused) from None
 
 
 def seconds_of(value: Any, *, default: float) -> float:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,32 @@ def test_bot_journals_what_was_acknowledged(talking: OnSockets) -> None:
     told = [json.loads(line) for line in result.stdout.splitlines()]
     clocks = [line["clock"] for line in told if "clock" in line]
     assert clocks == sorted(clocks)
-    assert told[-1]["acknowledged"] >= 30
+    assert told[-1]["acknowledged"] == 30
+
+
+def test_bot_tells_universal_time(talking: OnSockets) -> None:
+    """Its lines for people begin with the time in UTC, marked as such."""
+    lines = talking.run("bot", "--user", "marvin", "--count", "1", "--rate", "1000").stderr.splitlines()
+    when = datetime.strptime(lines[0].split()[0], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    assert abs((datetime.now(UTC) - when).total_seconds()) < 60
+    assert "acknowledged=1" in lines[-1]
+
+
+def test_status_for_people(talking: OnSockets) -> None:
+    """What is not known is `-`, and truth is yes or no."""
+    talking.server.refuse = {
+        "status": "OK",
+        "server": "server-1",
+        "coordinator": "",
+        "lease_seconds": None,
+        "draining": False,
+        "peers": [{"name": "server-2", "alive": True, "behind": None}],
+    }
+    shown = talking.run("status").stdout
+    told = dict(line.split(None, 1) for line in shown.splitlines())
+    assert (told["coordinator"], told["lease_seconds"], told["draining"]) == ("-", "-", "no")
+    assert "  server-2: alive=yes behind=-" in shown
+    assert not {"None", "True", "False"} & set(shown.replace("=", " ").split())
 
 
 def test_bot_repeats_with_the_same_id(talking: OnSockets) -> None:
