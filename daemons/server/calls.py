@@ -1,6 +1,6 @@
 """One request on its way to its reply, and the replies on their way out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from recado.protocol import codec
@@ -21,6 +21,8 @@ class Replies:
         self.listener: Listener | None = None
         self.unreachable = 0  # replies whose client was gone
         self.timestamp = 0  # seconds, as of the latest `refresh`
+        self.accepted = 0  # operations of clients answered with success since the latest `flush`
+        self.operations: Callable[[int], None] = lambda _accepted: None  # told of them
         self._out: list[Outgoing] = []
 
     def add(
@@ -37,6 +39,9 @@ class Replies:
 
     def flush(self) -> None:
         """Send what has gathered."""
+        if self.accepted:
+            accepted, self.accepted = self.accepted, 0
+            self.operations(accepted)
         if self._out and self.listener is not None:
             out, self._out = self._out, []
             self.unreachable += len(out) - self.listener.send(out)
@@ -45,17 +50,20 @@ class Replies:
 class Call:
     """A request and where its reply goes.  Exactly one of `reply` and `refuse` is called, once."""
 
-    __slots__ = ("asked", "checked", "envelope", "id", "replies")
+    __slots__ = ("asked", "checked", "counted", "envelope", "id", "replies")
 
     def __init__(self, asked: Asked, envelope: tuple[bytes, ...], replies: Replies) -> None:
         self.asked = asked
         self.envelope = envelope
         self.replies = replies
         self.id: bytes | None = None  # of a write: as given or derived; None: to be minted
+        self.counted = False  # as an operation of a client, if it is answered with success
         self.checked = False  # the peers were asked before this is refused as missing
 
     def reply(self, data: dict[str, Any]) -> None:
-        """Answer with success data."""
+        """Answer; anything but an `erro` is success."""
+        if self.counted and data.get("status") != "erro":
+            self.replies.accepted += 1
         self.replies.add(self.envelope, self.asked.service, data, asked_clock=self.asked.clock)
 
     def refuse(self, refused: Refused, more: Mapping[str, Any] | None = None) -> None:

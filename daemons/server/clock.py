@@ -56,7 +56,7 @@ class ClockRounds:
         self._bell.ring()
 
     def operations(self, count: int) -> None:
-        """So many operations of clients were served here."""
+        """So many operations of clients were accepted here."""
         if count and self._berkeley.leading:
             self._berkeley.operation(count)
             if self._berkeley.due(self._now()):

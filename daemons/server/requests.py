@@ -83,7 +83,6 @@ class Requests:
         self._node = node
         self._listener = listener
         self._writes = writes
-        self._operations = operations
         self._clients: Mapping[str, Handler] = client_services(writes, reads)
         self._servers: Mapping[str, Handler] = server_services(peers, donor)
         self._parked: list[Call] = []
@@ -91,6 +90,7 @@ class Requests:
         self._junk = node.tallies.of("request not understood", level="warning")
         self._refused = node.tallies.of("refused")
         node.replies.listener = listener
+        node.replies.operations = operations
 
     async def run(self) -> None:
         """The task: REP handling."""
@@ -132,14 +132,15 @@ class Requests:
         self._writes.prefetch(calls)
         for call in calls:
             self._serve(call)
-        self._operations(sum(call.asked.service in self._clients for call in calls))
         self._node.replies.flush()
 
     def _serve(self, call: Call) -> None:
         # Here, not in `_decoded`: entries of one batch, or of one check of absences, need stamps that rise.
         self._node.clock.receive_unsigned(call.asked.clock, now=self._node.batch_now)
         service = call.asked.service
-        handler = self._clients.get(service) or self._servers.get(service)
+        handler = self._clients.get(service)
+        call.counted = handler is not None
+        handler = handler or self._servers.get(service)
         try:
             if handler is None:
                 raise Refused("service_unknown", f"Serviço desconhecido: {service}")
