@@ -75,7 +75,8 @@ class Directory:
             self.users.setdefault(entry.author, str(entry.target))
             self._pending_users.discard(entry.author)
         elif kind in (Kind.CHANNEL, Kind.CHANNEL_MESSAGE):
-            self.version += 1
+            # A second creation may have the smaller key, which changes the order.
+            self.version += kind == Kind.CHANNEL or entry.target not in self.channels
             self.channels.add(str(entry.target))
             self._pending_channels.discard(str(entry.target))
         self.heard_of.update(told_names(entry))
