@@ -91,9 +91,7 @@ class Node:
         self.commits.voided.append(self.directory.abandoned)
         self._grown: dict[str, float] = {}  # when each origin last grew here
         self.commits.followers.append(self._grow)
-        self.tallies = Tallies(
-            self.log, surroundings.now
-        )  # flushed by the request room's clock
+        self.tallies = Tallies(self.log, surroundings.now)  # flushed by the request room's clock
         self._strangers: set[tuple[str | None, str | None]] = set()
         self.draining = False
         # A3: an empty disk may be a lost one; before the peers were asked, stamps would be too small.
