@@ -15,6 +15,7 @@ from typing import Protocol
 
 import trio
 
+from storage.database import sync_directory
 from tests.torture.processes import CommandFailed, run
 
 UNMOUNT_SECONDS = 10.0
@@ -121,6 +122,7 @@ class Image:
 
     def free(self) -> None:
         (self.path / _FILLER).unlink(missing_ok=True)
+        sync_directory(self.path)  # else the next power cut brings it back
 
     async def close(self) -> None:
         with suppress(CommandFailed, trio.TooSlowError):
