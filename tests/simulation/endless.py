@@ -105,8 +105,9 @@ def rage(arguments: argparse.Namespace) -> int:
     print(f"{tally.path}: {tally}", flush=True)
     seeds = tally.todo(arguments.first)
     some = itertools.islice(seeds, arguments.seeds) if arguments.seeds else seeds
+    plans = (plan(seed, seconds=arguments.seconds) for seed in some)
     try:
-        for result in survey(some, workers=arguments.workers, seconds=arguments.seconds):
+        for result in survey(plans, workers=arguments.workers):
             tally.add(result)
             if result.complaints:
                 tell_of_failure(result, arguments.seconds)

@@ -54,6 +54,7 @@ KINDS: dict[str, tuple[int, float]] = {
     "backup": (2, 0.0),
     "forget": (2, 5.0),  # the backup is restored, or the file is gone
     "lonely death": (1, 10.0),  # cut from the other servers, and then its disk is gone
+    "cut at ack": (1, 5.0),  # a message is acknowledged: at that moment its server loses its power
     "strike": (1, 5.0),  # a quorum is acknowledged: that disk dies, and all others lose their power
     "clock": (1, 0.0),
     "poison": (1, 0.0),  # an entry that is valid for the log, and makes no sense to people

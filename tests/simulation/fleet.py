@@ -5,17 +5,19 @@ A history is a pure function of its plan, so it matters to none of them who runs
 
 import gc
 import os
+import signal
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 
 import msgspec
 from faults import shrunk
-from plans import Plan, plan
+from plans import Plan
 from verdict import carried_out
 
+REAL_SECONDS_MAX = 300  # of one history, which takes one or two
 COMPLAINTS_TOLD = 12
 FAULTS_TOLD = 60
 COLLECT_OBJECTS = 200_000  # histories are short: collecting their garbage more often costs a fifth of all
@@ -40,6 +42,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 def outcome(what: Plan) -> Outcome:
     """Run a plan to its end; whatever it raises is a complaint."""
     start = time.monotonic()
+    if signal.getsignal(signal.SIGALRM) is _too_long:
+        signal.alarm(REAL_SECONDS_MAX)
     try:
         verdict = carried_out(what)
     except Exception as error:  # noqa: BLE001 - a fault of the cluster is what is being looked for
@@ -50,6 +54,8 @@ def outcome(what: Plan) -> Outcome:
             faults=len(what.faults),
             real_seconds=time.monotonic() - start,
         )
+    finally:
+        signal.alarm(0)
     return Outcome(
         seed=what.seed,
         complaints=tuple(verdict.complaints),
@@ -73,15 +79,19 @@ def _cause(error: BaseException) -> str:
 
 
 def survey(
-    seeds: Iterable[int], *, workers: int | None = None, seconds: float | None = None
+    plans: Iterable[Plan], *, workers: int | None = None, prepare: Callable[[], None] = lambda: None
 ) -> Iterator[Outcome]:
-    """The outcome of each seed, in the order in which they end.  Closing the iterator ends the workers."""
+    """The outcome of each plan, in the order in which they end.  Closing the iterator ends the workers.
+
+    `prepare` is called once in each worker, which is a copy of this process.
+    """
     workers = workers or len(os.sched_getaffinity(0))
     waiting: set[Future[Outcome]] = set()
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=_begin) as pool:
+    fork = get_context("fork")
+    with ProcessPoolExecutor(workers, mp_context=fork, initializer=_begin, initargs=(prepare,)) as pool:
         try:
-            for seed in seeds:
-                waiting.add(pool.submit(outcome, plan(seed, seconds=seconds)))
+            for what in plans:
+                waiting.add(pool.submit(outcome, what))
                 if len(waiting) >= 2 * workers:
                     done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)
@@ -92,9 +102,16 @@ def survey(
             pool.shutdown(cancel_futures=True)
 
 
-def _begin() -> None:
+def _begin(prepare: Callable[[], None]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its workers
+    signal.signal(signal.SIGALRM, _too_long)
     gc.freeze()
     gc.set_threshold(COLLECT_OBJECTS, 20, 20)
+    prepare()
+
+
+def _too_long(_signal: int, _frame: object) -> None:
+    raise TimeoutError(f"no end after {REAL_SECONDS_MAX} real seconds")
 
 
 def smallest(what: Plan, *, tries_max: int = 40) -> tuple[Plan, list[int]]:

@@ -186,17 +186,14 @@ def nobody_shouts(
     return [f"{messages} messages from {source} to {destination} in second {second}"]
 
 
-def heard_once(heard: Sequence[tuple[str, str]], rows: Iterable[Shown], *, lost: bool = False) -> list[str]:
-    """K2 at a subscriber: (author, text) of every row once, and nothing else.  Texts must differ.
-
-    `lost`: a disk has forgotten, and what it alone had may have been heard before.
-    """
+def heard_once(heard: Sequence[tuple[str, str]], rows: Iterable[Shown]) -> list[str]:
+    """K2 at a subscriber: (author, text) of every row once, and nothing else.  Texts must differ."""
     times = Counter(heard)
     wanted = {(row.author, row.message) for row in rows}
     return [
         *(f"heard {n} times: {what}" for what, n in times.items() if n > 1),
         *(f"never heard: {what}" for what in sorted(wanted - set(times))),
-        *(f"heard, and in no view: {what}" for what in sorted(set(times) - wanted) if not lost),
+        *(f"heard, and in no view: {what}" for what in sorted(set(times) - wanted)),
     ]
 
 

@@ -9,6 +9,7 @@ from workload import PATIENCE_SECONDS, History, Operation
 
 from recado.client import Chat, Indeterminate, NoAnswer, Receipt, RefusedByServer, connect
 from recado.protocol.messages import Level
+from recado.values import Change, Key
 
 if TYPE_CHECKING:
     from world import World
@@ -79,12 +80,16 @@ class LibraryClient:
 
 
 class Listener:
-    """Follows one channel through the library; `heard` is what was shown, in the order of showing."""
+    """Follows one channel through the library; `heard` is what it displays, in the order of showing.
+
+    What the library says was lost with a disk is displayed no longer, as in a chat's window.
+    """
 
     def __init__(self, name: str, channel: str) -> None:
         self.name = name
         self.channel = channel
         self.heard: list[tuple[str, str]] = []  # (author, text)
+        self._displayed: dict[Key, tuple[str, str]] = {}
 
     async def run(self, world: "World") -> None:
         """The task: for ever."""
@@ -97,7 +102,16 @@ class Listener:
                 network=network,
                 random=Random(f"{world.seed} {self.name}"),
             ) as chat,
-            chat.subscribe(self.channel, backlog=1000) as incoming,
+            chat.subscribe(self.channel, backlog=1000, on_change=self._change) as incoming,
         ):
             async for message in incoming:
                 self.heard.append((message.user, message.text))
+                if message.key is not None:
+                    self._displayed[message.key] = self.heard[-1]
+
+    def _change(self, change: Change) -> None:
+        said = self._displayed.pop(change.was, None)
+        if said is not None and change.now is not None:
+            self._displayed[change.now] = said
+        elif said is not None:
+            self.heard.remove(said)

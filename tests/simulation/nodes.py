@@ -129,7 +129,7 @@ class ServerNode(Process):
     def stamped(self, _lamport: int, origin: str, seq: int) -> float:
         """The shown time, in seconds, that a durable entry here was stamped with."""
         run = self.store.run_after(origin, seq - 1, entries_max=1, bytes_max=1)
-        assert run is not None
+        assert run is not None, f"{self.name} does not have what it acknowledged: {origin} {seq}"
         wall_ms: int = codec.unpack(run.entries[0][0], frame_bytes_max=8192)[4]
         return wall_ms / 1000
 

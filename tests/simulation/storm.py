@@ -208,32 +208,46 @@ class Storm:
         await self._isolate(fault)
         await self._lose(self._server(fault), 1.0, None)
 
+    async def _cut_at_ack(self, fault: Fault) -> None:
+        """At the next acknowledgement the server that gave it loses its power, and keeps its disk."""
+        op = await self._next_acknowledged(Level.LOCAL, lambda name, by: name == by)
+        await _back(self.world.servers[_answerer(op)], fault.seconds)
+
     async def _strike(self, fault: Fault) -> None:
-        """At the next quorum: the disk that said so is lost, every other server loses its power."""
-        struck: list[Operation] = []
+        """At the next quorum: the disk that said so is lost, and all the others lose their power."""
+        op = await self._next_acknowledged(Level.QUORUM, lambda _name, _by: True)
+        async with trio.open_nursery() as nursery:
+            for name, node in self.world.servers.items():
+                if name == _answerer(op) and not node.alive:
+                    node.restore(None)
+                nursery.start_soon(_back, node, fault.seconds)
+
+    async def _next_acknowledged(self, level: Level, whom: Callable[[str, str], bool]) -> Operation:
+        """Slow down all disks, so that there is something unsynced; at the next acknowledgement of this
+        level cut the power of each server for which `whom` (its name, who answered) holds.
+        """
+        found: list[Operation] = []
         done = trio.Event()
 
         def strike(op: Operation) -> None:
-            if op.level is not Level.QUORUM or op.key is None or struck:
-                return
-            struck.append(op)
-            answered = op.answered_by
-            for name, node in self.world.servers.items():
-                node.kill("powerless", kept=name == answered)
-            done.set()
+            if op.level is level and op.key is not None and not found:
+                found.append(op)
+                for name, node in self.world.servers.items():
+                    if whom(name, _answerer(op)):
+                        node.kill("powerless")
+                done.set()
 
-        self._strikes.append(strike)
         for node in self.world.servers.values():
             node.disk.seconds = DISK_SECONDS * STRUCK_SLOW
-        await done.wait()
-        self._strikes.remove(strike)
-        (op,) = struck
-        lost = op.answered_by or origin_node(op.key[1] if op.key else "")
-        async with trio.open_nursery() as nursery:
-            for name, node in self.world.servers.items():
-                if name == lost and not node.alive:
-                    node.restore(None)
-                nursery.start_soon(_back, node, fault.seconds)
+        self._strikes.append(strike)
+        try:
+            await done.wait()
+        finally:
+            if strike in self._strikes:
+                self._strikes.remove(strike)
+            for node in self.world.servers.values():
+                node.disk.seconds = DISK_SECONDS
+        return found[0]
 
     # Others ---------------------------------------------------------------------------------------
 
@@ -272,6 +286,11 @@ class Storm:
 
     def _others(self, fault: Fault) -> list[str]:
         return [name for name in self.world.servers if name != fault.node]
+
+
+def _answerer(op: Operation) -> str:
+    """The server that acknowledged; for clients who don't say, the one that wrote it down."""
+    return op.answered_by or origin_node(op.key[1] if op.key else "")
 
 
 async def _back(node: Process, seconds: float) -> Any:

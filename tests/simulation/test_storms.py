@@ -22,7 +22,7 @@ VIRTUAL_SECONDS_MEAN = 110.0
 @pytest.fixture(scope="module")
 def outcomes() -> list[Outcome]:
     """Each seed's history, on all processors."""
-    return list(survey(range(FIRST, FIRST + SEEDS)))
+    return list(survey(plan(seed) for seed in range(FIRST, FIRST + SEEDS)))
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from recado.wire.memory import TrafficKind
 
 OBSERVER = "observer"
 OBSERVER_SECONDS = 0.0005
-TRAFFIC_MAX = 20_000_000  # messages of one history: beyond it something talks without end
+TRAFFIC_MAX = 2_000_000  # messages of one history: beyond it something talks without end
 
 
 class Weather(msgspec.Struct, frozen=True, kw_only=True):

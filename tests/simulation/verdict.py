@@ -86,10 +86,12 @@ async def _safety(what: Plan, sightings: Sightings) -> Verdict:
         await world.until(world.level, within_seconds=LEVEL_SECONDS, what="equal replicas")
         await world.until(world.agreed, within_seconds=AGREE_SECONDS, what="one coordinator")
         await world.until(
-            lambda: not _unheard(world, listener), within_seconds=HEAR_SECONDS, what="all was heard"
+            lambda: not judges.heard_once(listener.heard, _room(world, room)),
+            within_seconds=HEAR_SECONDS,
+            what="the listener's display is that of the servers",
         )
         more = watch.two_leaders() if what.election == "quorum" else []
-        more += judges.heard_once(listener.heard, _room(world, room), lost=bool(world.losses))
+        more += judges.heard_once(listener.heard, _room(world, room))
         found = await verdict(
             world,
             people.history,
@@ -174,10 +176,6 @@ def _room(world: World, room: str) -> list[Shown]:
     """What the listener's channel holds on the first server."""
     node = world.healthy[0]
     return [row for row in read(node.name, node.store.image()).views.channel_messages if row.to == room]
-
-
-def _unheard(world: World, listener: Listener) -> set[tuple[str, str]]:
-    return {(row.author, row.message) for row in _room(world, listener.channel)} - set(listener.heard)
 
 
 async def clocks_agree(world: World, *, within_seconds: float) -> float:
