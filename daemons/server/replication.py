@@ -105,6 +105,7 @@ class Replication:
         self._sending = node.tallies.of("replicating")
         self._sent = node.tallies.of("replicated to")
         self._received = node.tallies.of("replicated from")
+        self._push_refused = node.tallies.of("push refused", level="warning")
         node.commits.followers.append(self._committed)
         node.nudge = self._nudge
         node.catch_up = self.catch_up
@@ -149,7 +150,7 @@ class Replication:
                 self._pushed.set()
                 self._pushed = trio.Event()
             if reply.get("status") == "erro":
-                node.log.warning("push refused", peer=name, code=reply.get("code"))
+                self._push_refused.add(peer=name, code=str(reply.get("code")), pushes=1)
                 continue
             self._confirm(name, reply.get("boot"), reply.get("have"))
             if peer.forgot and not peer.window:
