@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from recado.protocol.limits import HISTORY_SCAN_ENTRIES_MAX
+from recado.protocol.messages import Kind
 from recado.protocol.vector import Vector
 from storage.derived import Key
 from storage.rows import MessageRow
@@ -21,6 +22,9 @@ _BEFORE: Final = " and e.lamport <= ? and (e.lamport, o.origin, e.seq) < (?, ?, 
 _LAST: Final = " order by e.lamport desc, o.origin desc, e.seq desc limit ?"
 # Unary plus: these terms filter a stretch of one origin's log and must not choose another index.
 _STRETCH: Final = f"{_SELECT} where e.number = ? and e.seq > ? and e.seq <= ? and +e.shown"
+_LATEST: Final = """select e.target, o.origin, e.seq, e.lamport
+    from entry e cross join origin o on o.number = e.number
+    where e.kind = ? and e.shown order by e.lamport desc limit ?"""
 _MESSAGE_BYTES = 160  # what the fields beside the text take in a page, at most about that
 
 
@@ -131,6 +135,21 @@ class Page:
             self._bytes_left -= size
         self.entries_left -= end - first
         return end
+
+
+def last_heads(db: sqlite3.Connection, *, messages_max: int) -> list[tuple[str | bytes, str, int]]:
+    """(target, origin, seq) of the last of each origin's messages to each target, the newest last.
+
+    Looks at the last `messages_max` channel messages and as many direct ones.
+    """
+    heads: dict[tuple[str | bytes, str], tuple[int, int]] = {}
+    for kind in (Kind.CHANNEL_MESSAGE, Kind.USER_MESSAGE):
+        for target, origin, seq, lamport in db.execute(_LATEST, (int(kind), messages_max)):
+            known = heads.get((target, origin))
+            if known is None or known[0] < seq:
+                heads[target, origin] = (seq, lamport)
+    by_age = sorted(heads, key=lambda place: (heads[place][1], str(place)))
+    return [(target, origin, heads[target, origin][0]) for target, origin in by_age]
 
 
 def people_and_channels(db: sqlite3.Connection) -> tuple[dict[bytes, str], set[str]]:

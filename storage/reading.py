@@ -59,6 +59,13 @@ class ReadsForPeople:
                 self._reader, channel=channel, user=user, peer=peer, before=before, limit=limit
             )
 
+    def last_heads(self, *, messages_max: int) -> list[tuple[str | bytes, str, int]]:
+        """(target, origin, seq) of each origin's last message to each target, the newest last, as far as
+        they are among the last `messages_max` channel messages, and as many direct ones.
+        """
+        with self._guard():
+            return history.last_heads(self._reader, messages_max=messages_max)
+
     def messages_since(
         self,
         *,

@@ -32,6 +32,7 @@ from recado.wire.ports import Publication, Publisher, Subscriber
 QUIET_SECONDS = 0.2  # a beacon follows this long after the last publication
 HEADS_MAX = 256  # targets told of in a beacon: those that changed last
 HEADS_OF_TARGET_MAX = 4  # and of each the origins that wrote to it last
+MESSAGES_LOOKED_AT = 1000  # at the start, for the heads that beacons tell
 _SAID = (Kind.CHANNEL_MESSAGE, Kind.USER_MESSAGE)
 QUEUE_MAX = 4 * WINDOW_ENTRIES_MAX
 
@@ -48,6 +49,9 @@ class Announcements:
         self._fresh = trio.Event()
         self._published = trio.Event()
         self._heads: dict[str, dict[str, int]] = {}
+        # The last publications before a start may have been lost with it, and with the broker (E3).
+        for target, origin, seq in node.store.last_heads(messages_max=MESSAGES_LOOKED_AT):
+            self._remember(target, origin, seq)
         self._durability = Durability(node)
         node.commits.followers.append(self._committed)
         elections.announce = self.announce_coordinator
@@ -63,7 +67,7 @@ class Announcements:
             # Of others too: who has died after an answer may not have published what was answered.
             others = {(e.origin, e.target): e for e in entries if e.origin != mine and e.kind in _SAID}
             for entry in others.values():
-                self._remember(entry)
+                self._remember(entry.target or b"", entry.origin, entry.seq)
 
     async def publish(self) -> None:
         """The task: what is committed goes to the broker, a batch at a time."""
@@ -87,7 +91,7 @@ class Announcements:
         made = [self._publication(entry) for entry in batch]
         self._out.publish([publication for publication in made if publication is not None])
         for entry in {entry.target: entry for entry in batch}.values():
-            self._remember(entry)
+            self._remember(entry.target or b"", entry.origin, entry.seq)
 
     def _publication(self, entry: Entry) -> Publication | None:
         """None if the topic is not known: the receiver, of whom nobody told, has no name yet."""
@@ -101,11 +105,11 @@ class Announcements:
             return None
         return Publication(topic(dst), codec.pack(user_message(entry, src=author, dst=dst)))
 
-    def _remember(self, entry: Entry) -> None:
-        key = target_key(entry.target or b"")
+    def _remember(self, target: str | bytes, origin: str, seq: int) -> None:
+        key = target_key(target)
         of_target = self._heads.pop(key, {})
-        of_target.pop(entry.origin, None)
-        of_target[entry.origin] = entry.seq
+        of_target.pop(origin, None)
+        of_target[origin] = seq
         if len(of_target) > HEADS_OF_TARGET_MAX:
             del of_target[next(iter(of_target))]
         self._heads[key] = of_target

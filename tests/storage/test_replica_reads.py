@@ -127,6 +127,24 @@ def test_last_messages_of_channels_and_users() -> None:
         replica.last_messages(limit=1)
 
 
+def test_last_heads_are_those_of_the_last_messages() -> None:
+    """Each origin's last message to each target, the newest last, and no more than were looked at."""
+    entries = conversation(120)
+    replica = replica_of(entries)
+    said = [e for e in entries if e.kind in (Kind.CHANNEL_MESSAGE, Kind.USER_MESSAGE)]
+    shown = {row[-3:] for view in materialise(entries)[2:] for row in view}
+    newest: dict[Any, Entry] = {}
+    for entry in sorted((e for e in said if e.key in shown), key=lambda e: e.seq):
+        newest[entry.target, entry.origin] = entry
+    heads = replica.last_heads(messages_max=1000)
+    assert {(target, origin): seq for target, origin, seq in heads} == {
+        place: entry.seq for place, entry in newest.items()
+    }
+    stamps = [newest[target, origin].lamport for target, origin, _ in heads]
+    assert stamps == sorted(stamps)
+    assert len(replica.last_heads(messages_max=1)) == 2
+
+
 def test_message_to_oneself_is_there_once() -> None:
     """A note to oneself is not listed as sent and received."""
     author = Author()

@@ -75,3 +75,21 @@ async def test_a_started_server_tells_of_its_last_origins(
         await cluster.start("server-1", store=server.store)
         await until(lambda: "server-1" in latest)
         assert latest["server-1"]["vector"] == {origin: seq}
+
+
+async def test_a_started_server_tells_of_its_last_messages(
+    nursery: trio.Nursery, autojump_clock: trio.abc.Clock
+) -> None:
+    """After a restart beacons name the heads of what was said last: its publication may have been lost
+    with the server, and nothing else would ever tell of it (E3).
+    """
+    async with bench("server-1", of=1) as cluster:
+        latest = await beacons_of(cluster, nursery)
+        server = cluster.running["server-1"]
+        await server.furnish()
+        _, origin, seq = (await server.say("oi"))["key"]
+        await cluster.stop("server-1")
+        latest.clear()
+        await cluster.start("server-1", store=server.store)
+        await until(lambda: "server-1" in latest)
+        assert latest["server-1"]["heads"] == {"#geral": {origin: seq}}
