@@ -111,6 +111,7 @@ class Adversary(SessionClient):
             service=last.service,
             user=self.user,
             who=self.who,
+            repeated=True,
             target=last.target,
             text=text,
             id=last.id,

@@ -208,7 +208,7 @@ def answered_in_time(
     ]
 
 
-def led(samples: Sequence[tuple[float, Sequence[str]]]) -> list[str]:
+def led(samples: Sequence[tuple[float, Sequence[str]]], *, share_min: float = LED_SHARE_MIN) -> list[str]:
     """K5 with one bad server: somebody leads 80 % of the time, with at most four changes a minute.
 
     `samples`: (time in seconds, who may act as coordinator), at equal distances.
@@ -219,7 +219,7 @@ def led(samples: Sequence[tuple[float, Sequence[str]]]) -> list[str]:
     leaders = [acting for _, acting in samples if acting]
     changes = sum(a != b for a, b in pairwise(leaders))
     minutes = max(1.0, (samples[-1][0] - samples[0][0]) / 60)
-    complaints = [] if share >= LED_SHARE_MIN else [f"a coordinator only {share:.0%} of the time"]
+    complaints = [] if share >= share_min else [f"a coordinator only {share:.0%} of the time"]
     if changes / minutes > LEADER_CHANGES_PER_MINUTE_MAX:
         complaints.append(f"{changes} changes of coordinator in {minutes:.1f} minutes: {leaders}")
     return complaints

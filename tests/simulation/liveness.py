@@ -33,11 +33,12 @@ class Watch:
         """In mode quorum."""
         return judges.at_most_one_leads(self.samples)
 
-    def unled(self) -> list[str]:
+    def unled(self, share_min: float = judges.LED_SHARE_MIN) -> list[str]:
         """With one bad server, which may count itself a leader of nobody in mode available."""
         avoided = self._world.avoided
         healthy = [(at, [name for name in acting if name not in avoided]) for at, acting in self.samples]
         someone = [
             (at, well or acting) for (at, well), (_, acting) in zip(healthy, self.samples, strict=True)
         ]
-        return judges.led([sample for sample in someone if sample[0] >= WARMING_SECONDS])
+        late = [sample for sample in someone if sample[0] >= WARMING_SECONDS]
+        return judges.led(late, share_min=share_min)

@@ -20,7 +20,6 @@ from daemons.server.commit import GroupCommit
 from daemons.server.node import Node
 from daemons.server.peer_services import PeerServices
 from daemons.server.reads import Reads
-from daemons.server.replication import Replication
 from daemons.server.writes import Writes
 from recado.protocol import entry as entries
 from recado.protocol import log as protocol_log
@@ -115,15 +114,12 @@ def _cut_at_ack(seed: int) -> Plan:
 
 
 def _struck_again(seed: int) -> Plan:
-    """Repeated writes are what is struck: servers cannot hear of copies while people try again."""
-    what = _short(seed, "strike", times=1)
-    dice = Random(f"{seed} again")
-    early = what.faults[0].at - 6.0
-    cuts = [
-        Fault(at=early, kind="isolate", node=f"server-{n}", other="", seconds=8.0 + dice.random())
-        for n in (1, 2)
-    ]
-    return msgspec.structs.replace(what, faults=(*cuts, *what.faults), work="adversary")
+    what = _short(seed, "strike at repeat", times=1)
+    return msgspec.structs.replace(what, work="adversary", seconds=60.0)
+
+
+def _lost_alone(seed: int) -> Plan:
+    return _short(seed, "lonely death", times=1)
 
 
 # What replaces the rules -----------------------------------------------------------------------------
@@ -292,15 +288,6 @@ def _no_digest(_original: Any) -> Any:
     return broken
 
 
-def _only_the_coordinator(exchange: Any) -> Any:
-    async def broken(self: Replication, peer: Any) -> dict[int, int]:
-        if self._node.coordinator not in (peer.member.name, self._node.name):
-            return {}
-        return await exchange(self, peer)  # type: ignore[no-any-return]
-
-    return broken
-
-
 MUTATIONS: dict[str, Mutation] = {
     "boot_origin": Mutation(
         "A1", ((server_node, "origin_name", lambda _: lambda name, _: f"{name}.{'0' * 16}"),), cheap=True
@@ -314,9 +301,7 @@ MUTATIONS: dict[str, Mutation] = {
         "A7", ((PeerServices, "replicate", _confirms_on_receipt),), plan=_struck, cheap=True
     ),
     "dedupe_view": Mutation("A8", ((storage.writer, "larger_copies", _always([])),), cheap=True),
-    "dup_waits_level": Mutation(
-        "A9", ((Writes, "_settle", _answers_repeated_at_once),), plan=_struck_again, seeds=300
-    ),
+    "dup_waits_level": Mutation("A9", ((Writes, "_settle", _answers_repeated_at_once),), plan=_struck_again),
     "ident_digest": Mutation("A10", ((Writes, "_same", _always(None)),), plan=_adverse, cheap=True),
     "ident_digest_in_view": Mutation(
         "A10", ((storage.writer, "larger_copies", _no_digest),), plan=_adverse, cheap=True
@@ -344,8 +329,7 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "sub_ident": Mutation("E5", ((Copies, "add", _shows_again),), cheap=True),
     "session": Mutation("A43", ((Reads, "_check_session", _always(None)),), cheap=True),
-    "any_peer": Mutation("R7", ((Replication, "pull_from", _only_the_coordinator),), seeds=300),
     "sub_rollback": Mutation(
-        "E8", ((Subscription, "audited", lambda _: lambda *_args, **_kwargs: []),), seeds=300
+        "E8", ((Subscription, "audited", lambda _: lambda *_args, **_kwargs: []),), plan=_lost_alone
     ),
 }

@@ -215,14 +215,23 @@ class Storm:
 
     async def _strike(self, fault: Fault) -> None:
         """At the next quorum: the disk that said so is lost, and all the others lose their power."""
-        op = await self._next_acknowledged(Level.QUORUM, lambda _name, _by: True)
+        await self._struck(fault, repeated=False)
+
+    async def _strike_at_repeat(self, fault: Fault) -> None:
+        """The same when somebody has asked again for what was kept already."""
+        await self._struck(fault, repeated=True)
+
+    async def _struck(self, fault: Fault, *, repeated: bool) -> None:
+        op = await self._next_acknowledged(Level.QUORUM, lambda _name, _by: True, repeated=repeated)
         async with trio.open_nursery() as nursery:
             for name, node in self.world.servers.items():
                 if name == _answerer(op) and not node.alive:
                     node.restore(None)
                 nursery.start_soon(_back, node, fault.seconds)
 
-    async def _next_acknowledged(self, level: Level, whom: Callable[[str, str], bool]) -> Operation:
+    async def _next_acknowledged(
+        self, level: Level, whom: Callable[[str, str], bool], *, repeated: bool = False
+    ) -> Operation:
         """Slow down all disks, so that there is something unsynced; at the next acknowledgement of this
         level cut the power of each server for which `whom` (its name, who answered) holds.
         """
@@ -230,7 +239,7 @@ class Storm:
         done = trio.Event()
 
         def strike(op: Operation) -> None:
-            if op.level is level and op.key is not None and not found:
+            if op.level is level and op.key is not None and op.repeated >= repeated and not found:
                 found.append(op)
                 for name, node in self.world.servers.items():
                     if whom(name, _answerer(op)):

@@ -37,6 +37,7 @@ class Operation(msgspec.Struct, kw_only=True):
     service: str
     user: str
     who: str = ""  # several people may use one name
+    repeated: bool = False  # its id was used before
     target: str = ""
     text: str = ""
     id: bytes
