@@ -8,14 +8,16 @@ MODULES := tests/system/node/node_modules/.package-lock.json
 # What `make up ARGS="--servers 5"` hands on.
 ARGS ?=
 
-.PHONY: check lint types floors quick test torture up bench docs clean
+.PHONY: check lint types floors quick test torture up storm bench docs clean
 
 check: lint types floors quick
 
 # The environment follows pyproject.toml: it is brought up to date whenever that is newer.
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --config-settings editable_mode=compat
+	@# atheris, which fuzzes the decoders, has no wheel for every machine.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]' --config-settings editable_mode=compat \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --config-settings editable_mode=compat
 	touch $(STAMP)
 
 lint: $(STAMP)
@@ -41,6 +43,10 @@ test: $(STAMP) $(MODULES)
 # Real processes through kills, cuts and power cuts; ARGS="--hours 4", "--servers 5", "--seed …".
 torture: $(STAMP)
 	$(BIN)/python -m tests.torture $(ARGS)
+
+# Simulated clusters through storms, for as long as one lets them; Ctrl-C ends it, the next time it goes on.
+storm: $(STAMP)
+	@$(BIN)/python -m tests.simulation.endless $(ARGS)
 
 up: $(STAMP)
 	@$(BIN)/recado up $(ARGS)

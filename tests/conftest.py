@@ -5,6 +5,7 @@ the test and is listed at the end; with ``RECADO_TEST_REQUIRE=all`` (set by .ci/
 run instead, so that nothing stays untested unnoticed.
 """
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -34,6 +35,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "root": lambda: os.geteuid() == 0,
     "not-root": lambda: os.geteuid() != 0,
     "node-zeromq": _node_zeromq,
+    "atheris": lambda: importlib.util.find_spec("atheris") is not None,
 }
 _known: dict[str, bool] = {}
 

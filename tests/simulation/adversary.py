@@ -111,7 +111,7 @@ class Adversary(SessionClient):
             service=last.service,
             user=self.user,
             who=self.who,
-            repeated=True,
+            repeats=last.begun,
             target=last.target,
             text=text,
             id=last.id,

@@ -13,7 +13,7 @@ from typing import Any
 from final_state import FinalState
 from workload import History, Operation
 
-from recado.protocol.limits import LAMPORT_LIMIT
+from recado.protocol.limits import CLIENT_ADVANCE_BURST, CLIENT_ADVANCE_PER_SECOND, LAMPORT_LIMIT
 from recado.protocol.messages import Entry, Level
 from recado.protocol.views import Shown, Views, materialise
 
@@ -140,6 +140,16 @@ def stamps(states: Sequence[FinalState]) -> list[str]:
                 if b.seq != a.seq + 1 or b.lamport <= a.lamport or b.wall_ms < a.wall_ms:
                     complaints.append(f"{state.server}: {origin} goes back after {a.seq}: {a} {b}")
     return complaints
+
+
+def stamps_believable(states: Sequence[FinalState], *, work: int, seconds: float, starts: int) -> list[str]:
+    """K11, A13: Lamport stamps grew with the work and with what unsigned clocks may move them, no more.
+
+    `work`: messages carried, each of which moves a clock by a few at most; `starts` of servers.
+    """
+    most = 4 * work + starts * CLIENT_ADVANCE_BURST + len(states) * CLIENT_ADVANCE_PER_SECOND * seconds
+    largest = max(entry.lamport for entry in states[0].entries)
+    return [f"a stamp of {largest}, at most {most:.0f} can be explained"] if largest > most else []
 
 
 def one_winner(lines: Iterable[tuple[float, Mapping[str, Any]]]) -> list[str]:

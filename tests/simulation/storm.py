@@ -215,14 +215,21 @@ class Storm:
 
     async def _strike(self, fault: Fault) -> None:
         """At the next quorum: the disk that said so is lost, and all the others lose their power."""
-        await self._struck(fault, repeated=False)
+        await self._struck(fault, lambda _op: True)
 
     async def _strike_at_repeat(self, fault: Fault) -> None:
-        """The same when somebody has asked again for what was kept already."""
-        await self._struck(fault, repeated=True)
+        """The same when a server that only clients can reach is asked again for what it has kept alone."""
+        armed = trio.current_time()
+        others = [name for name in self.world.servers if name != fault.node]
+        self.world.transit.cut([fault.node], others)
+        await self._struck(
+            fault,
+            lambda op: op.repeats is not None and op.repeats > armed and _answerer(op) == fault.node,
+        )
+        self.world.transit.mend([fault.node], others)
 
-    async def _struck(self, fault: Fault, *, repeated: bool) -> None:
-        op = await self._next_acknowledged(Level.QUORUM, lambda _name, _by: True, repeated=repeated)
+    async def _struck(self, fault: Fault, which: Callable[[Operation], bool]) -> None:
+        op = await self._next_acknowledged(Level.QUORUM, lambda _name, _by: True, which)
         async with trio.open_nursery() as nursery:
             for name, node in self.world.servers.items():
                 if name == _answerer(op) and not node.alive:
@@ -230,16 +237,20 @@ class Storm:
                 nursery.start_soon(_back, node, fault.seconds)
 
     async def _next_acknowledged(
-        self, level: Level, whom: Callable[[str, str], bool], *, repeated: bool = False
+        self,
+        level: Level,
+        whom: Callable[[str, str], bool],
+        which: Callable[[Operation], bool] = lambda _op: True,
     ) -> Operation:
         """Slow down all disks, so that there is something unsynced; at the next acknowledgement of this
-        level cut the power of each server for which `whom` (its name, who answered) holds.
+        level, of an operation of `which`, cut the power of each server for which `whom` (its name, who
+        answered) holds.
         """
         found: list[Operation] = []
         done = trio.Event()
 
         def strike(op: Operation) -> None:
-            if op.level is level and op.key is not None and op.repeated >= repeated and not found:
+            if op.level is level and op.key is not None and which(op) and not found:
                 found.append(op)
                 for name, node in self.world.servers.items():
                     if whom(name, _answerer(op)):

@@ -225,6 +225,17 @@ def test_disagreement_about_the_coordinator_is_seen() -> None:
     assert len(judges.one_coordinator(low)) == 3
 
 
+def test_poisoned_stamps_are_seen() -> None:
+    """K11: stamps beyond what the work and the budget for unsigned clocks explain."""
+    states = sound_states()
+    assert judges.stamps_believable(states, work=10, seconds=60.0, starts=3) == []
+    log = Log(ORIGINS[0])
+    log.add(Kind.CHANNEL, id=b"c", target="geral", lamport=2**40)
+    assert (
+        len(judges.stamps_believable([state("server-1", log.entries)], work=10, seconds=60.0, starts=3)) == 1
+    )
+
+
 def test_clocks_apart_are_seen() -> None:
     """49 ms are agreement, 51 are not."""
     assert judges.clocks_agree({"server-1": 10.0, "server-2": 10.049}) == []
@@ -260,3 +271,25 @@ def test_what_a_listener_misses_or_hears_twice_is_seen(heard: list[str], complai
     """K2 at the subscriber: a gap, a repetition and an invention are complaints, lateness is not."""
     rows = sound_states()[0].views.channel_messages
     assert len(judges.heard_once([("ana", text) for text in heard], rows)) == complaints
+
+
+def test_a_slow_answer_beside_a_bad_server_is_seen() -> None:
+    """K9: with one bad server, an answer of the others that takes too long is a complaint."""
+    history = sound_history()
+    history.operations[3].begun, history.operations[3].ended = 100.0, 116.0
+    history.operations[2].begun, history.operations[2].ended = 10.0, 60.0  # before the others could adjust
+    assert len(judges.answered_in_time(history, since=4.0)) == 1
+
+
+def test_a_cluster_without_a_leader_is_seen() -> None:
+    """K5: somebody leads most of the time, and not another one all the time."""
+    steady = [(float(n), ["server-3"]) for n in range(100)]
+    assert judges.led(steady) == []
+    assert len(judges.led([(at, leads if at > 30 else []) for at, leads in steady])) == 1
+    assert len(judges.led([(at, [f"server-{1 + n // 10 % 2}"]) for n, (at, _) in enumerate(steady)])) == 1
+
+
+def test_two_leaders_at_once_are_seen() -> None:
+    """K5 with leases: two that may act at one moment."""
+    assert judges.at_most_one_leads([(1.0, ["server-3"]), (2.0, [])]) == []
+    assert len(judges.at_most_one_leads([(1.0, ["server-3", "server-2"])])) == 1

@@ -158,6 +158,12 @@ async def verdict(
         *(judges.own_order(history, states) if in_order else ()),
         *judges.equal_replicas(states),
         *judges.stamps(states),
+        *judges.stamps_believable(
+            states,
+            work=world.transit.messages,
+            seconds=trio.current_time(),
+            starts=sum(node.starts for node in world.servers.values()),
+        ),
         *judges.one_winner(world.journal.lines),
         *(judges.one_coordinator(await world.statuses()) if coordinated else ()),
         *judges.nobody_shouts(world.transit.busiest, most=link_messages_max),

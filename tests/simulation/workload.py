@@ -37,7 +37,7 @@ class Operation(msgspec.Struct, kw_only=True):
     service: str
     user: str
     who: str = ""  # several people may use one name
-    repeated: bool = False  # its id was used before
+    repeats: float | None = None  # its id was used before, at this time for the first time
     target: str = ""
     text: str = ""
     id: bytes
