@@ -71,11 +71,14 @@ class Adversary(SessionClient):
             await self.at_once(service, NAMES[0], self.text(), count=self._random.choice((1, 1, 2, 3)))
 
     async def flood(self) -> None:
-        """More at once than a push window and a page hold."""
+        """More at once, at one server, than a push window and a page hold."""
+        first = self._random.randrange(len(self._askers))
         async with trio.open_nursery() as nursery:
             for _ in range(FLOOD_TEXTS):
                 text = self.text(large=True)
-                nursery.start_soon(partial(self.at_once, "publish", NAMES[0], text, level=Level.LOCAL))
+                nursery.start_soon(
+                    partial(self.at_once, "publish", NAMES[0], text, level=Level.LOCAL, first=first)
+                )
 
     def text(self, *, large: bool = False) -> str:
         """Words that nobody has said before, now and then as many as are allowed."""
@@ -85,11 +88,18 @@ class Adversary(SessionClient):
         return text.ljust(TEXT_BYTES_MAX, ".") if large else text
 
     async def at_once(
-        self, service: str, target: str, text: str, *, count: int = 1, level: Level | None = None
+        self,
+        service: str,
+        target: str,
+        text: str,
+        *,
+        count: int = 1,
+        level: Level | None = None,
+        first: int | None = None,
     ) -> None:
         """The same write with the same id at several servers at the same time: one operation to each."""
         level, id_ = level or self._random.choice(LEVELS), self._random.randbytes(16)
-        first = self._random.randrange(len(self._askers))
+        first = self._random.randrange(len(self._askers)) if first is None else first
         async with trio.open_nursery() as nursery:
             for n in range(count):
                 op = self.history.begin(
