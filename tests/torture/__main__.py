@@ -17,6 +17,7 @@ import trio
 
 from tests.torture import machine, measures, report
 from tests.torture.run import Options, torture
+from tests.torture.storm import only
 
 AROUND_SECONDS = 75.0  # start, healing, verdict and control of a short run
 EXIT_NOT_ALL = 3
@@ -37,6 +38,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--keep", type=Path, default=None, help="keep configurations, logs, journals and replicas here"
     )
+    parser.add_argument("--only", default=None, help="these faults, and how often: kill=3,pause,partition")
     parser.add_argument("--no-control", action="store_true", help="leave out the negative control")
     parser.add_argument(
         "--measure",
@@ -75,6 +77,8 @@ def _torture(wish: argparse.Namespace, directory: Path, means: machine.Means) ->
     seed = wish.seed or secrets.token_hex(4)
     again = f"--seed {seed} --servers {wish.servers} --rate {wish.rate:g} "
     again += f"--hours {wish.hours:g}" if wish.hours else f"--minutes {wish.minutes:g}"
+    if wish.only:
+        again += f" --only {wish.only}"
     options = Options(
         seed=seed,
         storm_seconds=max(10.0, seconds - AROUND_SECONDS),
@@ -84,6 +88,7 @@ def _torture(wish: argparse.Namespace, directory: Path, means: machine.Means) ->
         directory=directory,
         again=again,
         keep=wish.keep is not None,
+        only=only(wish.only) if wish.only else None,
     )
     _say(f"seed {seed}")
     result = trio.run(lambda: torture(options, means, say=_say))

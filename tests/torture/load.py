@@ -27,6 +27,7 @@ CHANNELS = tuple(f"sala-{number}" for number in range(1, 5))
 DIRECT_SHARE = 0.15
 READ_SHARE = 0.05
 PAUSE_SECONDS = 0.3  # before the same again
+CATCH_UP_SECONDS = 1.0
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +90,7 @@ class Writer:
     async def run(self, pause_seconds: float) -> None:
         """Register, then talk until the journal closes."""
         await self._settle("login", "")
+        due = trio.current_time()
         while not self._journal.closing:
             self._count += 1
             text = f"{self.user} n. {self._count}"
@@ -100,7 +102,11 @@ class Writer:
                 # One that took long may stand above the last page by now.
                 if self._random.random() < READ_SHARE and operation.tries == 1:
                     await self._look(channel, text)
-            await trio.sleep(self._random.expovariate(1 / pause_seconds))
+            # What was late is made up for, or the rate would be less by all the waiting for answers.
+            due = max(due, trio.current_time() - CATCH_UP_SECONDS) + self._random.expovariate(
+                1 / pause_seconds
+            )
+            await trio.sleep_until(due)
 
     async def _settle(self, service: str, target: str, text: str = "") -> Operation:
         operation = Operation(

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +42,7 @@ class Options:
     directory: Path
     again: str
     keep: bool = False  # the replicas too, beside the logs
+    only: Mapping[str, int] | None = None  # these faults alone, with how often each comes in a round
 
 
 class Ended(NamedTuple):
@@ -86,7 +87,7 @@ async def _through_the_storm(
 ) -> Ended:
     hours, folder = options.storm_seconds / 3600, options.directory / "cluster"
     fleet = build(folder, means, servers=options.servers, brokers=2, seed=options.seed, hours=hours)
-    storm = Storm(fleet, record, seed=options.seed)
+    storm = Storm(fleet, record, seed=options.seed, only=options.only)
     try:
         async with trio.open_nursery() as nursery:
             await fleet.begin(nursery)

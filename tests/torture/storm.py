@@ -5,7 +5,7 @@ fault the storm waits, without cuts, until everything that exists is everywhere 
 barrier that is not reached in time is a failure: the replicas do not become equal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from time import monotonic
 
@@ -18,13 +18,36 @@ from tests.torture.watching import everywhere
 BARRIER_SECONDS = 60.0
 PERHAPS_SECONDS = 3.0
 REST_SECONDS = (0.3, 2.5)
+# What is done, in which lane, what it needs of the machine, and how often in a round.
+ACTS: dict[str, tuple[str, str, int]] = {
+    "kill": ("nodes", "", 6),
+    "kill_all": ("nodes", "", 1),
+    "pause": ("nodes", "", 2),
+    "drain": ("nodes", "", 1),
+    "copy": ("nodes", "", 1),
+    "wipe": ("nodes", "", 1),
+    "restore": ("nodes", "", 1),
+    "wipe_reference": ("nodes", "", 1),
+    "power": ("nodes", "disks", 4),
+    "power_all": ("nodes", "disks", 1),
+    "full": ("nodes", "disks", 1),
+    "partition": ("network", "network", 3),
+    "one_way": ("network", "network", 2),
+    "coordinator_alone": ("network", "network", 1),
+    "weather": ("network", "network", 2),
+    "clock": ("network", "clocks", 2),
+}
 
 
 class Storm:
     """Faults on a fleet by a seed.  `complaints`: what already went wrong during the storm."""
 
-    def __init__(self, fleet: Fleet, record: Record, *, seed: str) -> None:
+    def __init__(
+        self, fleet: Fleet, record: Record, *, seed: str, only: Mapping[str, int] | None = None
+    ) -> None:
+        """`only`: these acts alone, each so many times a round (`ACTS`)."""
         self.complaints: list[str] = []
+        self._only = only
         self._fleet = fleet
         self._record = record
         self._seed = seed
@@ -41,7 +64,7 @@ class Storm:
     async def _lane(self, name: str, until: float) -> None:
         random = Random(f"{self._seed} {name}")
         faults = Faults(self._fleet, self._record, random=random)
-        acts = self._node_acts(faults) if name == "nodes" else self._network_acts(faults)
+        acts = self._acts(faults, name)
         deck: list[Act] = []
         while acts and monotonic() < until:
             if not deck:  # every act comes round, in an order of chance
@@ -84,30 +107,23 @@ class Storm:
             self._record.barriers.append(at)
             self._lost_since_barrier = False
 
-    def _node_acts(self, faults: Faults) -> Sequence[tuple[Act, int]]:
-        acts: list[tuple[Act, int]] = [
-            (faults.kill, 6),
-            (faults.kill_all, 1),
-            (faults.pause, 2),
-            (faults.drain, 1),
-            (faults.copy, 1),
-            (faults.wipe, 1),
-            (faults.restore, 1),
-            (faults.wipe_reference, 1),
+    def _acts(self, faults: Faults, lane: str) -> Sequence[tuple[Act, int]]:
+        means = self._fleet.means
+        had = {"": True, "disks": means.disks, "network": means.network, "clocks": means.clocks}
+        wished = {name: self._only.get(name, 0) for name in ACTS} if self._only else {}
+        return [
+            (getattr(faults, name), times)
+            for name, (where, needs, usual) in ACTS.items()
+            if where == lane and had[needs] and (times := wished.get(name, usual))
         ]
-        if self._fleet.means.disks:
-            acts += [(faults.power, 4), (faults.power_all, 1), (faults.full, 1)]
-        return acts
 
-    def _network_acts(self, faults: Faults) -> Sequence[tuple[Act, int]]:
-        acts: list[tuple[Act, int]] = []
-        if self._fleet.means.network:
-            acts += [
-                (faults.partition, 3),
-                (faults.one_way, 2),
-                (faults.coordinator_alone, 1),
-                (faults.weather, 2),
-            ]
-        if self._fleet.means.clocks:
-            acts += [(faults.clock, 2)]
-        return acts
+
+def only(text: str) -> dict[str, int]:
+    """``kill=3,pause`` as acts and how often each comes in a round.  Raises `ValueError`."""
+    wished = {}
+    for part in text.split(","):
+        name, _, times = part.strip().partition("=")
+        if name not in ACTS:
+            raise ValueError(f"no such fault: {name!r}; there are {', '.join(ACTS)}")
+        wished[name] = int(times or 1)
+    return wished
