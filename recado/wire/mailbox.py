@@ -37,7 +37,7 @@ class Mailbox(Generic[T]):
         if self.full or self._closed or self._crashed:
             return False
         heapq.heappush(self._heap, (when, number, message))
-        if self._news is not None:
+        if self._news is not None and self._heap[0][1] == number:  # else what it waits for comes first
             self._news.set()
         return True
 
@@ -72,10 +72,12 @@ class Mailbox(Generic[T]):
     async def _wait(self) -> None:
         """Until the first message is due, or there is news."""
         self._news = anyio.Event()
-        deadline = self._heap[0][0] if self._heap else float("inf")
         try:
-            with anyio.CancelScope(deadline=deadline):
+            if not self._heap:
                 await self._news.wait()
+            else:
+                with anyio.CancelScope(deadline=self._heap[0][0]):
+                    await self._news.wait()
         finally:
             self._news = None
 

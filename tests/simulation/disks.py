@@ -13,6 +13,7 @@ import trio
 from storage.replica import Batch, DataLocked, Replica, StorageFailed, StorageFull
 
 DISK_SECONDS = 0.002  # the median time of a commit
+LONG_COMMITS = 20  # as many commits long work on files lasts as long as, in the median
 Ending = Literal["killed", "powerless"]
 
 
@@ -49,6 +50,7 @@ class DiskClock:
         self._random = random
         self._write: Callable[[], None] | None = None  # the commit that is out, and
         self._cached = False  # whether it is in the page cache
+        self._ended = False
 
     async def commit(self, write: Callable[[], None]) -> None:
         """As `node.Surroundings.committer`."""
@@ -64,11 +66,20 @@ class DiskClock:
             raise StorageFailed("the process is no more")
         write()
 
+    async def aside(self, work: Callable[[], None]) -> None:
+        """As `node.Surroundings.aside`: a snapshot made or examined."""
+        await trio.sleep(self.seconds * LONG_COMMITS * self._random.lognormvariate(0.0, 0.5))
+        await trio.sleep_until(self.frozen_until)
+        if self._ended:
+            raise StorageFailed("the process is no more")
+        work()
+
     def end(self, ending: Ending, *, kept: bool) -> None:
         """The process is gone: what is in the page cache is written, after a power cut only if `kept`.
 
         The one that waits for its commit is a ghost from now on: it writes nothing, and ends.
         """
+        self._ended = True
         write, self._write = self._write, None
         if write is not None and self._cached and (ending == "killed" or kept):
             write()

@@ -34,6 +34,17 @@ class WallClock:
         return BIRTH + self.offset_seconds + trio.current_time() * (1 + self.drift)
 
 
+class LeaseClock:
+    """A host's `CLOCK_BOOTTIME`: nobody sets it, but it runs a little too fast or too slow."""
+
+    def __init__(self, *, rate: float) -> None:
+        self.rate = rate
+
+    def __call__(self) -> float:
+        """Seconds since whenever."""
+        return trio.current_time() * self.rate
+
+
 class Process:
     """A node that runs, or does not.  `serve` is the program; it ends by being stopped or killed."""
 
@@ -111,9 +122,12 @@ class ServerNode(Process):
 
     store: Disk
 
-    def __init__(self, world: "World", member: Member, *, offset_seconds: float, drift: float) -> None:
+    def __init__(
+        self, world: "World", member: Member, *, offset_seconds: float, drift: float, lease_rate: float
+    ) -> None:
         super().__init__(world, member.name)
         self.member = member
+        self.boottime = LeaseClock(rate=lease_rate)
         self.wall = WallClock(offset_seconds=offset_seconds, drift=drift)
         self.image: bytes | None = None
         self.disk_random = Random(f"{world.seed} {member.name} disk")
@@ -164,6 +178,8 @@ class ServerNode(Process):
                 entropy=random.randbytes,
                 random=random,
                 committer=self.disk.commit,
+                aside=self.disk.aside,
+                boottime=self.boottime,
             ),
             log=lambda name, clock: get_logger(name, clock, sink=world.journal),
             stopping=stopping,

@@ -159,6 +159,7 @@ EXPECTED: dict[str, int] = {
     "a lease or an election lost": 20,
     "an abdication": 50,
     "an epoch spent without winning": 20,
+    "a snapshot in the place of a replica": 20,
 }
 
 
@@ -189,6 +190,7 @@ def reached(world: "World", history: "History", state: "FinalState", sightings: 
         "a disk failed": any("disk failed" in what for _, what in world.transit.record),
         "a lease or an election lost": events["no longer coordinator"] + events["election lost"] > 0,
         "an abdication": events["asking the lower coordinator to abdicate"] > 0,
+        "a snapshot in the place of a replica": events["snapshot installed"] > 0,
         "an epoch spent without winning": events["election lost"] > 0,
     }
     return (what for what, so in found.items() if so)

@@ -19,11 +19,14 @@ from storm import Storm
 from workload import Crowd, History, Level, PlainClient
 from world import World, cluster
 
+from recado.protocol.election_values import ElectionTimings
 from recado.protocol.views import Shown
+from recado.settings import Disk
 
 # After the storm, in virtual seconds.
 LEVEL_SECONDS = 30.0  # a lost page waits for its deadline, and the vectors are compared every 2 s
 AGREE_SECONDS = 200.0  # a server that started many times holds down for 160 s
+AGREE_STEP_SECONDS = 1.0
 HOME_SECONDS = 60.0
 HEAR_SECONDS = 40.0
 WRITABLE_SECONDS = 30.0
@@ -71,6 +74,8 @@ def _cluster(what: Plan) -> Any:
         election=what.election,
         clock_offset_seconds=3.0,
         clock_drift=5e-5,
+        lease_drift=ElectionTimings().drift,
+        disk=Disk() if what.snapshot_entries is None else Disk(snapshot_entries=what.snapshot_entries),
     )
 
 
@@ -86,7 +91,12 @@ async def _safety(what: Plan, sightings: Sightings) -> Verdict:
         await storm.rage(what.faults, seconds=what.seconds)
         await people.go_home(within_seconds=HOME_SECONDS)
         await world.until(world.level, within_seconds=LEVEL_SECONDS, what="equal replicas")
-        await world.until(world.agreed, within_seconds=AGREE_SECONDS, what="one coordinator")
+        await world.until(
+            world.agreed,
+            within_seconds=AGREE_SECONDS,
+            step_seconds=AGREE_STEP_SECONDS,
+            what="one coordinator",
+        )
         await world.until(
             lambda: not judges.heard_once(listener.heard, _room(world, room)),
             within_seconds=HEAR_SECONDS,

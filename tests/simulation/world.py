@@ -18,7 +18,7 @@ from daemons.broker.app import run_broker
 from daemons.reference.app import run_reference
 from recado.config import Config
 from recado.protocol import codec
-from recado.settings import Broker, BrokerAddresses, Cluster, Member, Reference, Timings
+from recado.settings import Broker, BrokerAddresses, Cluster, Disk, Member, Reference, Timings
 from recado.wire.memory import MemoryNetwork
 
 REFERENCE, BROKER = "reference", "broker"
@@ -63,7 +63,9 @@ class World:
         timings: Timings = Timings(),  # noqa: B008 (frozen)
         clock_offset_seconds: float = 0.0,
         clock_drift: float = 0.0,
+        lease_drift: float = 0.0,
         election: Literal["available", "quorum"] = "available",
+        disk: Disk = Disk(),  # noqa: B008 (frozen)
     ) -> None:
         self.seed = seed
         self.election = election
@@ -86,14 +88,17 @@ class World:
                 xsub=BROKER_ADDRESSES.xsub, xpub=BROKER_ADDRESSES.xpub, request=BROKER_ADDRESSES.request
             ),
             timings=timings,
+            disk=disk,
         )
-        clocks = Random(f"{seed} clocks")
+        clocks, leases = Random(f"{seed} clocks"), Random(f"{seed} leases")
+        rates = (1.0, 1.0 + lease_drift)  # so that the fastest and the slowest differ by no more
         self.servers = {
             member.name: ServerNode(
                 self,
                 member,
                 offset_seconds=clocks.uniform(-clock_offset_seconds, clock_offset_seconds),
                 drift=clocks.uniform(-clock_drift, clock_drift),
+                lease_rate=leases.uniform(*rates) if leases.random() < 0.5 else leases.choice(rates),
             )
             for member in members
         }
@@ -144,7 +149,9 @@ class World:
                 said[name] = {}
         return said
 
-    async def until(self, holds: Callable[[], Any], *, within_seconds: float, what: str) -> float:
+    async def until(
+        self, holds: Callable[[], Any], *, within_seconds: float, what: str, step_seconds: float = STEP_SECONDS
+    ) -> float:
         """Wait for a condition (which may be asynchronous); gives the seconds that it took."""
         start = trio.current_time()
         while True:
@@ -155,7 +162,7 @@ class World:
                 return trio.current_time() - start
             if trio.current_time() - start > within_seconds:
                 raise AssertionError(f"not within {within_seconds} virtual seconds: {what}")
-            await trio.sleep(STEP_SECONDS)
+            await trio.sleep(step_seconds)
 
     async def coordinator(self) -> str | None:
         """The one that all living servers agree on, in one epoch; None while they don't."""
