@@ -35,8 +35,8 @@ def repeatable_scheduling(seed: int) -> Iterator[None]:
 class VirtualClock(Clock):
     """Time that passes only when nobody has anything to do, and then at once, to the next deadline.
 
-    As trio's autojump clock, at a fraction of its cost: a history looks at its clock a hundred thousand times.
-    Trio asks for the time to sleep only when no task can run, and nothing real ever happens in a history: no
+    As trio's autojump clock, at a fraction of its cost: a history looks at its clock 100,000 times.  Trio
+    asks for the time to sleep only when no task can run, and nothing real ever happens in a history: no
     socket, no thread.  So the question itself is the moment to jump.
     """
 
@@ -51,7 +51,7 @@ class VirtualClock(Clock):
         return self._now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        """No real seconds at all; but at a run's end, when nothing is left to jump to, trio waits for itself."""
+        """No real seconds; but at a run's end, when nothing is left to jump to, trio waits for itself."""
         if deadline == math.inf:
             return deadline
         self._now = max(self._now, deadline)

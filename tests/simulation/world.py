@@ -150,7 +150,12 @@ class World:
         return said
 
     async def until(
-        self, holds: Callable[[], Any], *, within_seconds: float, what: str, step_seconds: float = STEP_SECONDS
+        self,
+        holds: Callable[[], Any],
+        *,
+        within_seconds: float,
+        what: str,
+        step_seconds: float = STEP_SECONDS,
     ) -> float:
         """Wait for a condition (which may be asynchronous); gives the seconds that it took."""
         start = trio.current_time()
