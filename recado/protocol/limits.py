@@ -34,6 +34,9 @@ NAMES_REPLY_BYTES_MAX: Final = 3 * MIB  # of names in a reply of `users` or `cha
 # Log entries ---------------------------------------------------------------------------------
 BODY_BYTES_MAX: Final = 64 * KIB  # of any kind, also unknown ones; texts stay under TEXT_BYTES_MAX
 EXTRA_BYTES_MAX: Final = 4 * KIB  # of an entry's field for what later versions add
+RULE_BODY_BYTES_MAX: Final = 4 * KIB  # of a rule about a user or a channel, canonical JSON
+RULE_TEXT_BYTES_MAX: Final = 1 * KIB  # of one text in it: a channel's topic
+REASON_BYTES_MAX: Final = 512  # of the reason given for a rule
 
 # Replication ---------------------------------------------------------------------------------
 PAGE_ENTRIES_MAX: Final = 2000  # one page of a pull
@@ -127,12 +130,17 @@ REGISTERED_SERVERS_MAX: Final = 1024  # names that the reference gives ranks to
 RANK_MAX: Final = 10**6  # a rank
 ADDRESS_BYTES_MAX: Final = 256  # an address as a server states it
 
+# Roster --------------------------------------------------------------------------------------
+ROSTER_BYTES_MAX: Final = 2 * MIB  # its file: every server that can be registered, with keys to spare
+ROSTER_KEYS_MAX: Final = 64  # keys, signing keys or addresses of one entry
+
 # Election ------------------------------------------------------------------------------------
 EPOCH_LIMIT: Final = 2**53 - 2**40  # exact in a double
 EPOCH_STEP_MAX: Final = 2**32  # epochs grow by ones: nobody uses the numbers up in one step
 
 assert TEXT_BYTES_MAX + 16 * KIB <= REQUEST_FRAME_BYTES_MAX <= CURSOR_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert TEXT_BYTES_MAX <= BODY_BYTES_MAX <= PAGE_BYTES_MAX
+assert REASON_BYTES_MAX <= RULE_TEXT_BYTES_MAX < RULE_BODY_BYTES_MAX <= BODY_BYTES_MAX
 assert PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert HISTORY_PAGE_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX
 assert NAMES_REPLY_BYTES_MAX + REQUEST_FRAME_BYTES_MAX <= PEER_FRAME_BYTES_MAX

@@ -13,6 +13,23 @@ from typing import NamedTuple, Protocol
 from recado.protocol.limits import DRAIN_MESSAGES_MAX
 
 
+class Principal(NamedTuple):
+    """Who is at the other end of a connection, as the transport proved it.
+
+    `role`: "server", "broker", "reference" or "operator" by the roster; "key": a proved key that the
+    roster does not name; "local": a Unix user of this host; "open": nobody proved anything.  `key`: 32
+    raw bytes, or b"" without one.
+    """
+
+    role: str
+    name: str = ""
+    key: bytes = b""
+    address: str = ""
+
+
+OPEN = Principal("open")
+
+
 class Incoming(NamedTuple):
     """One request at a listener.
 
