@@ -64,6 +64,36 @@ def test_the_coordinator_that_stops_hands_over(simulate: Simulate) -> None:
     simulate(story)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_coordinators_that_stop_one_after_the_other_hand_over(simulate: Simulate, seed: int) -> None:
+    """Twenty coordinators stopped within seconds of each other's return: the others agree in 3 s each time."""
+
+    async def story(world: World) -> None:
+        await ready(world)
+        took = []
+
+        async def followed(without: str) -> bool:
+            others = [name for name in world.servers if name != without]
+            named = {(await world.ask(name, "status"))["coordinator"] for name in others}
+            return len(named) == 1 and not named & {without, ""}
+
+        for _ in range(20):
+            await world.until(world.coordinator, within_seconds=3.0, what="a coordinator that all follow")
+            leader = str(await world.coordinator())
+            began = trio.current_time()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(world.servers[leader].stop)
+                await world.until(
+                    lambda old=leader: followed(old), within_seconds=10.0, what=f"next after {leader}"
+                )
+                took.append(trio.current_time() - began)
+            world.servers[leader].start()
+            await trio.sleep(world.random.uniform(0.2, 2.0))
+        assert max(took) < 3.0, took
+
+    simulate(story, seed=seed)
+
+
 def test_each_side_of_a_partition_has_a_coordinator(simulate: Simulate) -> None:
     """Five servers cut in two: each side agrees on its highest, and after healing all on the highest."""
 
