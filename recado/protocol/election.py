@@ -13,6 +13,7 @@ Phases of one member, and what ends them:
 - *without*: knows no coordinator.  Stands when its back-off is over.
 - *following*: heard a coordinator within the lease.  Stands when the lease ends in silence, or, if
   the coordinator is lower than itself, when its hold-down is over (B2): the highest takes over.
+  After the `release` of a coordinator that stops the highest stands at once, without either wait.
 - *standing*: asked **all** members for `election` with a new epoch (B5).  A higher one that would
   stand itself answers ``OK`` and so does one that hears a living higher coordinator, on its behalf
   (B6): stand down.  The others grant.  No ``OK`` within the deadline: lead, and say so (B7).
@@ -30,11 +31,10 @@ Times are monotonic seconds of the caller.
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from math import inf
 from typing import Any
 
 from recado.protocol.effects import Note
-from recado.protocol.election_state import EpochLedger, Office, is_now, refusal
+from recado.protocol.election_state import EpochLedger, Office, Patience, is_now, refusal
 from recado.protocol.election_values import (
     Announce,
     Answer,
@@ -101,11 +101,10 @@ class Bully:
         self._others = tuple(self._epochs.others)
         self._uniform = uniform
         self._timings = timings or ElectionTimings()
-        self._listen_until, self._hold_until = now, now
-        if self._others:
-            self._listen_until += self._timings.listening(fast=fast_start)
-            self._hold_until += self._timings.holding(boots_recent, fast=fast_start)
-        self._next_try = now
+        alone = not self._others
+        self._patience = Patience(
+            self._timings, now=now, boots_recent=boots_recent, fast=fast_start, alone=alone
+        )
         self._campaign: Campaign | None = None
         self._tag = 0
         self._renew_tag = 0
@@ -151,17 +150,16 @@ class Bully:
             return self._campaign.until
         if self.leading:
             return self._renew_at
-        ready = max(self._next_try, self._listen_until)
         if self.coordinator is None:
-            return ready
+            return self._patience.stands_at
         expiry = self._office.heard + self._timings.lease_seconds
-        return min(expiry, max(ready, self._hold_until)) if self._office.holder_is_lower else expiry
+        return min(expiry, self._patience.deposes_at) if self._office.holder_is_lower else expiry
 
     # Inputs --------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Effect]:
         """Time is now `now`."""
-        self._listening = self._listening and now < self._listen_until
+        self._listening = self._listening and self._patience.listening(now)
         if self._campaign is not None:
             return self._close(now) if now >= self._campaign.until else []
         if self.leading:
@@ -246,7 +244,7 @@ class Bully:
         campaign, self._campaign = self._campaign, None
         epoch = campaign.epoch if campaign is not None else self.coordinator
         gives_up = (campaign is not None or self.leading) and epoch is not None
-        self._listen_until = self._hold_until = inf
+        self._patience.resign()
         effects = self._office.vacate() if self.leading else []
         if gives_up and epoch is not None and self._others:
             effects.append(self._ask("release", Release(epoch=epoch)))
@@ -258,20 +256,19 @@ class Bully:
         self._tag += 1
         return Ask(self._others, service, request, self._tag, self._timings.rpc_seconds)
 
-    def _may_preempt(self, now: float) -> bool:
-        return now >= self._hold_until
-
     def _may_stand(self, now: float) -> bool:
-        if now < max(self._next_try, self._listen_until):
-            return False
-        return self.coordinator is None or (self._office.holder_is_lower and self._may_preempt(now))
+        if self.coordinator is None:
+            return now >= self._patience.stands_at
+        return self._office.holder_is_lower and now >= self._patience.deposes_at
 
     def _stand(self, now: float) -> list[Effect]:
         epoch = self._epochs.mint()
         effects: list[Effect] = [*self._epochs.see(epoch), Note("election started", {"epoch": epoch.n})]
         ask = self._ask("election", Election(epoch=epoch))
-        self._campaign = Campaign(epoch, ask.tag, now + ask.deadline_seconds, waiting=set(self._others))
-        return [*effects, ask] if self._others else effects + self._close(now)
+        waiting = set(self._others) - {self._patience.leaver}
+        self._campaign = Campaign(epoch, ask.tag, now + ask.deadline_seconds, waiting=waiting)
+        effects += [ask] if self._others else []
+        return effects if waiting else effects + self._close(now)
 
     def _count(self, campaign: Campaign, member: Member, *, answer: Answer, now: float) -> list[Effect]:
         campaign.waiting.discard(member.name)
@@ -283,7 +280,7 @@ class Bully:
         if answer.election == "OK" and member > self.me:
             return self._stand_down(now, known=None, age=0.0)
         campaign.granted.append(member.name)
-        if known is not None and not self.leading and not self._may_preempt(now):
+        if known is not None and not self.leading and not self._patience.may_depose(now):
             return self._stand_down(now, known=known, age=answer.age)
         return [] if campaign.waiting else self._close(now)
 
@@ -297,7 +294,7 @@ class Bully:
 
     def _end_campaign(self, now: float) -> None:
         self._campaign = None
-        self._next_try = max(self._next_try, now + self._uniform(*self._timings.backoff_seconds))
+        self._patience.put_off(now + self._uniform(*self._timings.backoff_seconds))
 
     def _close(self, now: float) -> list[Effect]:
         """Everybody was heard or had their time, and no ``OK`` came."""
@@ -306,9 +303,9 @@ class Bully:
         if campaign.epoch < self._epochs.seen:
             # A larger epoch is about.  We stay candidates, since nobody higher spoke up.
             soon = now + self._uniform(*self._timings.retry_seconds)
-            self._next_try = self._renew_at = soon
+            self._patience.next_try = self._renew_at = soon
             return []
-        if self.coordinator is not None and not self.leading and not self._may_preempt(now):
+        if self.coordinator is not None and not self.leading and not self._patience.may_depose(now):
             self._end_campaign(now)
             return []
         return self._lead(campaign, now)
@@ -318,6 +315,7 @@ class Bully:
     def _lead(self, campaign: Campaign, now: float) -> list[Effect]:
         epoch, again = campaign.epoch, self.leading
         self._office.take(epoch, now)
+        self._patience.filled()
         words = "new epoch granted" if again else "nobody answered, becoming coordinator"
         fields = {"epoch": epoch.n, "granted": list(campaign.granted)}
         effects: list[Effect] = [Note(words, fields), Lead(epoch), *self._announce(epoch, now)]
@@ -346,6 +344,7 @@ class Bully:
     def _follow(self, epoch: Epoch, now: float, *, age: float, direct: bool) -> list[Effect]:
         if self._campaign is not None and identity(epoch) > self.me:
             self._end_campaign(now)  # B11
+        self._patience.filled()
         return self._office.follow(epoch, heard=now - age, direct=direct)
 
     # Answering -----------------------------------------------------------------------------------
@@ -355,7 +354,7 @@ class Bully:
 
     def _vote(self, epoch: Epoch, now: float) -> tuple[dict[str, Any], list[Effect]]:
         candidate = identity(epoch)
-        if candidate < self.me and self._may_preempt(now):
+        if candidate < self.me and self._patience.may_object(now):
             self._hasten(now)
             return self._reply("election", "OK", now), []
         if (above := self._office.above(candidate, now)) is not None:
@@ -382,10 +381,13 @@ class Bully:
 
     def _take_release(self, epoch: Epoch, now: float) -> list[Effect]:
         self._epochs.release(epoch)
-        if self.leading or self.coordinator is None or not self._epochs.released(self.coordinator):
+        holder = self.coordinator
+        vacant = epoch >= self._epochs.seen if holder is None else self._epochs.released(holder)
+        if self.leading or not vacant:
             return []
-        self._next_try = min(self._next_try, now + self._uniform(*self._timings.retry_seconds))
-        return self._office.vacate()
+        soon = now + self._uniform(*self._timings.retry_seconds)
+        self._patience.vacated(epoch.name, now, at=soon)
+        return [] if holder is None else self._office.vacate()
 
     def _check(self, now: float) -> list[Effect]:
         """Somebody whose words carry no epoch misses the coordinator, or claims to be one."""
@@ -395,4 +397,4 @@ class Bully:
 
     def _hasten(self, now: float) -> None:
         if self._campaign is None and self.coordinator is None:
-            self._next_try = min(self._next_try, now + self._timings.check_seconds)
+            self._patience.hasten(now + self._timings.check_seconds)

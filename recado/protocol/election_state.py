@@ -1,10 +1,19 @@
-"""The two memories of the election machine: which epochs there were, and who holds the office."""
+"""The memories of the election machine: which epochs there were, who holds the office, what is waited for."""
 
 from collections.abc import Iterable
+from math import inf
 from typing import Any
 
 from recado.protocol.effects import Note
-from recado.protocol.election_values import Effect, Follow, Member, PersistEpoch, identity, plain
+from recado.protocol.election_values import (
+    Effect,
+    ElectionTimings,
+    Follow,
+    Member,
+    PersistEpoch,
+    identity,
+    plain,
+)
 from recado.protocol.errors import Refused
 from recado.protocol.limits import EPOCH_LIMIT, EPOCH_STEP_MAX, NODE_NAME_CHARACTERS_MAX
 from recado.protocol.messages import Coordinator, Election, Epoch, Release
@@ -149,6 +158,67 @@ class Office:
         if self.holder is None or not self.direct:
             return {}
         return {"known": plain(self.holder), "age": 0.0 if self.leading else max(0.0, now - self.heard)}
+
+
+class Patience:
+    """What a member waits for before it stands, deposes or objects.  Times are the caller's seconds.
+
+    After a start it listens (B1) and holds back from deposing a lower one (B2), after an ``OK`` it backs
+    off.  A coordinator that stops and says so leaves a *vacancy*: nobody is to be heard by listening, and
+    nobody is deposed by the next one, so the highest that lives takes over without either wait, and for
+    the `leaver`'s answer nobody waits.  A vacancy ends with the next coordinator.
+    """
+
+    def __init__(
+        self, timings: ElectionTimings, *, now: float, boots_recent: int, fast: bool, alone: bool
+    ) -> None:
+        self.next_try = now
+        self.leaver: str | None = None
+        self._listen_until = now + (0.0 if alone else timings.listening(fast=fast))
+        self._hold_until = now + (0.0 if alone else timings.holding(boots_recent, fast=fast))
+
+    @property
+    def stands_at(self) -> float:
+        """When it may stand for an office that nobody holds."""
+        return max(self.next_try, self._listen_until)
+
+    @property
+    def deposes_at(self) -> float:
+        """When it may stand against a lower coordinator."""
+        return max(self.stands_at, self._hold_until)
+
+    def listening(self, now: float) -> bool:
+        return now < self._listen_until
+
+    def may_depose(self, now: float) -> bool:
+        return now >= self._hold_until
+
+    def may_object(self, now: float) -> bool:
+        """Whether a lower candidate is told ``OK``: this one would stand itself."""
+        return self.leaver is not None or self.may_depose(now)
+
+    def put_off(self, until: float) -> None:
+        self.next_try = max(self.next_try, until)
+
+    def hasten(self, at: float) -> None:
+        self.next_try = min(self.next_try, at)
+
+    def vacated(self, leaver: str, now: float, *, at: float) -> None:
+        """The coordinator stops: stand at `at`.  Said again, it puts nothing off."""
+        if self._hold_until == inf:
+            return
+        self.next_try = at if self.leaver is None else min(self.next_try, at)
+        self._listen_until = min(self._listen_until, now)
+        self.leaver = leaver
+
+    def filled(self) -> None:
+        """Somebody coordinates again."""
+        self.leaver = None
+
+    def resign(self) -> None:
+        """Stand for nothing and object to nobody from now on."""
+        self._listen_until = self._hold_until = inf
+        self.leaver = None
 
 
 def is_now(epoch: Epoch) -> Note:

@@ -113,6 +113,22 @@ def test_a_coordinator_that_resigns_is_replaced_within_three_seconds(mode: Mode)
         assert [name for _, name in storm.changes[before:]] == [heir_of(storm)]
 
 
+def test_a_coordinator_that_resigns_among_restarted_ones_is_replaced_within_three_seconds() -> None:
+    """Whoever has just started waits neither to have listened nor to have held down: the highest leads."""
+    for seed in range(60):
+        storm = calm(seed, "available")
+        heir = storm.nodes[heir_of(storm)]
+        heir.crash()
+        heir.start()
+        storm.run(storm.time + 2)
+        top = storm.nodes[storm.top.name]
+        before = len(storm.changes)
+        top.carry_out(top.machine.resign())
+        top.crash()
+        storm.run(storm.time + 3)
+        assert [name for _, name in storm.changes[before:]] == [heir.name]
+
+
 @both_modes
 def test_a_resigned_member_neither_stands_nor_objects(mode: Mode) -> None:
     """After `resign` a member that goes on answering lets the heir win, and never stands itself."""
@@ -185,7 +201,7 @@ class Meek(Bully):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._hold_until = inf
+        self._patience._hold_until = inf
 
 
 class Egoist(Bully):
@@ -207,7 +223,7 @@ class Restless(Bully):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._hold_until = self._listen_until = self._next_try
+        self._patience._hold_until = self._patience._listen_until = self._patience.next_try
 
 
 class DeafToRenewals(Bully):

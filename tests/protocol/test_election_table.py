@@ -104,6 +104,17 @@ def phases(machine: type[Bully]) -> dict[str, Callable[[], World]]:
     def holding() -> World:
         return following_lower(START + 2)
 
+    def vacant() -> World:
+        world = World(machine, at=START + 1)
+        world.ask(Coordinator(epoch=HIGH))
+        world.ask(Release(epoch=HIGH))
+        return world
+
+    def vacant_and_standing() -> World:
+        world = vacant()
+        world.tick()
+        return world
+
     def standing() -> World:
         world = World(machine)
         world.tick()
@@ -122,7 +133,7 @@ def phases(machine: type[Bully]) -> dict[str, Callable[[], World]]:
         return world
 
     rows = (listening, without, following_higher, following_lower, holding, standing, leading, standing_again)
-    return {row.__name__: row for row in rows}
+    return {row.__name__: row for row in (*rows, vacant, vacant_and_standing)}
 
 
 INPUTS: dict[str, Callable[[World], Iterable[Any]]] = {
@@ -150,6 +161,7 @@ INPUTS: dict[str, Callable[[World], Iterable[Any]]] = {
     "s1 has seen a larger epoch": lambda w: w.answer(
         "s1", election="grant", coordinator="refused", epoch=[12, 3, "s3", "b0"]
     ),
+    "s1 grants": lambda w: w.answer("s1", election="grant", epoch=[8, 2, "s2", "b2"]),
     "s3 answers an error": lambda w: w.answer("s3", status="erro"),
     "s1 and s3 are silent": lambda w: [*w.silence("s1"), *w.silence("s3")],
     "announced: s3, larger epoch": lambda w: w.machine.announced(later(HIGH, 9), w.now),

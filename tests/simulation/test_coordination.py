@@ -66,7 +66,7 @@ def test_the_coordinator_that_stops_hands_over(simulate: Simulate) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_coordinators_that_stop_one_after_the_other_hand_over(simulate: Simulate, seed: int) -> None:
-    """Twenty coordinators stopped within seconds of each other's return: the others agree in 3 s each time."""
+    """Twenty coordinators stopped within seconds of each other's return: the others agree in 3 s."""
 
     async def story(world: World) -> None:
         await ready(world)

@@ -1,7 +1,7 @@
 """Looking at a cluster that is being tortured: what its replicas hold, whom its servers follow."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from time import monotonic
@@ -76,8 +76,8 @@ async def ask(context: "zmq.Context[Any]", address: str, service: str) -> dict[s
     return None
 
 
-async def statuses(fleet: Fleet) -> dict[str, dict[str, Any]]:
-    """What every server says of itself; of those that answer."""
+async def statuses(fleet: Fleet, nodes: Iterable[Node] | None = None) -> dict[str, dict[str, Any]]:
+    """What every server says of itself, or these only; of those that answer."""
     found: dict[str, dict[str, Any]] = {}
 
     async def one(context: "zmq.Context[Any]", node: Node) -> None:
@@ -87,7 +87,7 @@ async def statuses(fleet: Fleet) -> dict[str, dict[str, Any]]:
 
     with zmq.Context() as context:
         async with trio.open_nursery() as nursery:
-            for node in fleet.servers:
+            for node in fleet.servers if nodes is None else nodes:
                 nursery.start_soon(one, context, node)
     return found
 
