@@ -5,7 +5,6 @@ expected; an unknown key is an error, since a misspelt setting would silently do
 """
 
 import difflib
-import ipaddress
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,12 +12,14 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from recado.protocol.election_values import ElectionTimings
-from recado.settings import SECTIONS, Config, Section, Setting, describe
+from recado.contradictions import contradictions
+from recado.setting_types import Section
+from recado.settings import SECTIONS, Config, Setting, describe
 
 __all__ = ["Config", "ConfigError", "Loaded", "Problem", "check", "describe", "load", "load_with_origins"]
 
 ENVIRONMENT_PREFIX = "RECADO_"
+_RENAMED = {"cluster.open_beyond_loopback": "security.insecure"}
 Program = Literal["server", "reference", "broker"]
 
 
@@ -100,11 +101,22 @@ def load_with_origins(
         section, name = item.key.split(".", 1)
         tables[section][name] = value
         origins[item.key] = item.source
+    if tables["security"].get("roster"):
+        _without_round_robin(tables)
     config = Config(**{name: SECTIONS[name](**table) for name, table in tables.items()})  # type: ignore[arg-type]
-    problems += _contradictions(config, origins)
+    problems += [
+        Problem(origins.get(key, "default"), key, expected) for key, expected in contradictions(config)
+    ]
     if problems:
         raise ConfigError(problems)
     return Loaded(config, origins)
+
+
+def _without_round_robin(tables: dict[str, dict[str, Any]]) -> None:
+    """The defaults of a secured cluster: its broker has no request port, since that hides who asks."""
+    tables["broker"].setdefault("request", "")
+    plain = tuple(msgspec.structs.replace(broker, request="") for broker in Config().cluster.brokers)
+    tables["cluster"].setdefault("brokers", plain)
 
 
 def _from_files(path: Path | None) -> Iterator[_Given | Problem]:
@@ -156,6 +168,8 @@ def _list(text: str) -> Any:
 
 def _unknown(key: str, known: Iterable[str]) -> str:
     """What to say of a key that nobody reads: the nearest one, or none."""
+    if key in _RENAMED:
+        return f"now called {_RENAMED[key]}"
     section, _, name = key.rpartition(".")
     candidates = [candidate for candidate in known if "[]" not in candidate]
     near = difflib.get_close_matches(key, candidates, n=1, cutoff=0.75)
@@ -201,64 +215,6 @@ def toml(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _contradictions(config: Config, origins: Mapping[str, str]) -> Iterator[Problem]:
-    """What no single setting shows: settings that don't go together."""
-
-    def problem(key: str, expected: str) -> Problem:
-        return Problem(origins.get(key, "default"), key, expected)
-
-    members = config.cluster.members
-    for what in ("name", "rank", "address"):
-        values = [getattr(member, what) for member in members]
-        for twice in sorted({str(value) for value in values if values.count(value) > 1}):
-            yield problem("cluster.members", f"two members with the {what} {twice}")
-    timings = config.timings
-    if timings.berkeley_min_seconds > timings.berkeley_max_seconds:
-        yield problem("timings.berkeley_min_seconds", "at most timings.berkeley_max_seconds")
-    if timings.election_renew_seconds + timings.election_rpc_seconds >= timings.election_lease_seconds:
-        yield problem(
-            "timings.election_lease_seconds",
-            "more than timings.election_renew_seconds and timings.election_rpc_seconds together",
-        )
-    election = ElectionTimings()
-    least = (timings.election_renew_seconds + timings.election_rpc_seconds) / (1 - 3 * election.drift)
-    if config.server.mode == "quorum" and timings.election_lease_seconds <= least:
-        yield problem(
-            "timings.election_lease_seconds",
-            f"more than {least:.2f} in mode quorum: a coordinator counts its lease 9 % shorter than "
-            "its voters do, and needs a renewal and an answer in it",
-        )
-    if timings.heartbeat_seconds >= config.reference.expiry_seconds:
-        yield problem("timings.heartbeat_seconds", "less than reference.expiry_seconds")
-    if not config.cluster.open_beyond_loopback:
-        for key, address in (
-            ("server.listen", config.server.listen),
-            ("reference.listen", config.reference.listen),
-            ("broker.xsub", config.broker.xsub),
-            ("broker.xpub", config.broker.xpub),
-            ("broker.request", config.broker.request),
-        ):
-            if not is_loopback(address):
-                yield problem(
-                    key,
-                    f"a loopback address, not {address}: nobody proves who they are here "
-                    "(in a laboratory set cluster.open_beyond_loopback = true)",
-                )
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this host reaches the address: ipc, or tcp on 127.0.0.0/8, ::1 or localhost."""
-    if not address or address.startswith("ipc://"):
-        return True
-    host = address.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def check(config: Config, program: Program) -> None:
     """What this one program needs besides. Raises `ConfigError`."""
     problems = []
@@ -270,6 +226,13 @@ def check(config: Config, program: Program) -> None:
             problems.append(
                 Problem("", "node.name", f"{config.node.name} is none of cluster.members ({names})")
             )
+    if config.secured:
+        from recado.secured import SecurityProblems, load_security  # its cryptography is not for open mode
+
+        try:
+            load_security(config, program)
+        except SecurityProblems as found:
+            problems += [Problem("", key, text) for key, text in found.problems]
     if program == "broker" and config.broker.request:
         if not server_addresses(config):
             problems.append(

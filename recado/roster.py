@@ -34,7 +34,7 @@ from recado.keys import PublicPart, from_base64, from_z85, z85
 from recado.protocol.errors import Refused
 from recado.protocol.limits import REGISTERED_SERVERS_MAX, ROSTER_BYTES_MAX, ROSTER_KEYS_MAX
 from recado.protocol.names import user_name
-from recado.settings import Address, NodeName
+from recado.setting_types import Address, NodeName
 from recado.wire.ports import Principal
 
 Role = Literal["server", "broker", "reference", "operator"]

@@ -11,18 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from recado.protocol.limits import MIB, NODE_NAME_CHARACTERS_MAX, RANK_MAX, REGISTERED_SERVERS_MAX
-
-_ADDRESS = r"^(tcp://[^\s/]+:([0-9]{1,5}|\*)|ipc://\S+)$"
-Address = Annotated[str, Meta(pattern=_ADDRESS)]
-OptionalAddress = Annotated[str, Meta(pattern=rf"^$|{_ADDRESS}")]
-NodeName = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{NODE_NAME_CHARACTERS_MAX - 1}}}$")]
-Duration = Annotated[float, Meta(gt=0, le=86_400, extra={"unit": "seconds"})]
-Count = Annotated[int, Meta(ge=1, le=1_000_000)]
-ByteCount = Annotated[int, Meta(ge=0, le=2**40, extra={"unit": "bytes"})]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One table of the configuration file."""
+from recado.security_settings import Limits, Security
+from recado.setting_types import Address, ByteCount, Count, Duration, NodeName, OptionalAddress, Section
 
 
 class Node(Section, frozen=True, kw_only=True):
@@ -56,6 +46,7 @@ class Member(Section, frozen=True, kw_only=True):
 class BrokerAddresses(Section, frozen=True, kw_only=True):
     """One broker as its clients and servers reach it."""
 
+    name: Annotated[NodeName, Meta(description="The broker's node.name, as the roster names it.")] = "broker"
     xsub: Annotated[Address, Meta(description="Where servers publish.")]
     xpub: Annotated[Address, Meta(description="Where clients subscribe.")]
     request: Annotated[
@@ -85,13 +76,6 @@ class Cluster(Section, frozen=True, kw_only=True):
             xsub="tcp://127.0.0.1:5560", xpub="tcp://127.0.0.1:5558", request="tcp://127.0.0.1:5561"
         ),
     )
-    open_beyond_loopback: Annotated[
-        bool,
-        Meta(
-            description="Listen on other addresses than loopback although nobody proves who they are. "
-            "Laboratories only: whoever reaches the ports can write in anybody's name."
-        ),
-    ] = False
 
 
 class Server(Section, frozen=True, kw_only=True):
@@ -120,7 +104,7 @@ class Server(Section, frozen=True, kw_only=True):
     open: Annotated[
         bool,
         Meta(
-            description="Serve the plain contract without keys, the plain `replicate`, `sync` and "
+            description="Without a roster: serve the plain contract, the plain `replicate`, `sync` and "
             "`adjust` of other projects included."
         ),
     ] = True
@@ -274,9 +258,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     server: Server = Server()
     reference: Reference = Reference()
     broker: Broker = Broker()
+    security: Security = Security()
+    limits: Limits = Limits()
     disk: Disk = Disk()
     timings: Timings = Timings()
     log: Log = Log()
+
+    @property
+    def secured(self) -> bool:
+        """Whether everybody proves who they are."""
+        return bool(self.security.roster)
 
     def member(self, name: str) -> Member | None:
         """The cluster member of that name, if there is one."""

@@ -162,9 +162,8 @@ def _shared_config(
     wish: Wish, *, servers: tuple[str, ...], reference: str, xsub: str, xpub: str, request: str
 ) -> str:
     """The [cluster] table, the same in every file."""
-    lines = ["[cluster]", f"reference = {_toml(reference)}"]
-    if not is_loopback(wish.host):
-        lines.append("open_beyond_loopback = true")
+    lines = [] if is_loopback(wish.host) else ["[security]", "insecure = true", ""]
+    lines += ["[cluster]", f"reference = {_toml(reference)}"]
     lines.append(f"brokers = [{{ xsub = {_toml(xsub)}, xpub = {_toml(xpub)}, request = {_toml(request)} }}]")
     lines.append("members = [")
     for number, address in enumerate(servers, start=1):

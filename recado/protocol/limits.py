@@ -92,6 +92,16 @@ MEMORY_REQUESTS_QUEUED_MAX: Final = 8192  # at one listener of the in-memory net
 RELEASED_ADDRESSES_MAX: Final = 64  # remembered, to wait for when they are bound again
 TOPIC_FRAME_BYTES_MAX: Final = 1024  # a subscription at the broker; larger ones close the connection
 
+# Secured connections -------------------------------------------------------------------------
+USER_ID_BYTES_MAX: Final = 255  # what ZAP can tell of who is at the other end
+CONNECTIONS_REMEMBERED_MAX: Final = 16_384  # of which it is known who they are, and what they subscribed
+HANDSHAKES_ASKED_MAX: Final = 1024  # that wait for somebody else's word; beyond it: not now
+HANDSHAKE_ASK_SECONDS: Final = 4.0  # so long at most; below the handshake's own time-out
+ALLOWANCES_MAX: Final = 16_384  # addresses and keys whose allowance is remembered
+SUBSCRIPTIONS_PER_CONNECTION_MAX: Final = 2048  # granted at once; beyond it: refused
+MISALIGNED_FRAMES_MAX: Final = 10_000  # read after junk at the XPUB before it is made anew at once
+JUNK_BAN_SECONDS: Final = 600.0  # so long a key is not let in again whose junk cost others their subscriptions
+
 # Broker --------------------------------------------------------------------------------------
 BROKER_OUTSTANDING_MAX: Final = 4096  # requests forwarded and not yet answered; beyond it: `busy`
 BROKER_OUTSTANDING_BYTES_MAX: Final = 64 * MIB  # likewise
@@ -133,6 +143,7 @@ ADDRESS_BYTES_MAX: Final = 256  # an address as a server states it
 # Roster --------------------------------------------------------------------------------------
 ROSTER_BYTES_MAX: Final = 2 * MIB  # its file: every server that can be registered, with keys to spare
 ROSTER_KEYS_MAX: Final = 64  # keys, signing keys or addresses of one entry
+LOCAL_ACCOUNTS_MAX: Final = 4096  # Unix users of a host that are told in its configuration
 
 # Election ------------------------------------------------------------------------------------
 EPOCH_LIMIT: Final = 2**53 - 2**40  # exact in a double
@@ -152,6 +163,7 @@ assert MILESTONE_MS < MILESTONE_COARSE_MS < MILESTONE_FINE_MS
 assert ASKS_OUT_MAX <= LISTENER_REPLIES_QUEUED_MAX  # a good asker's replies always fit
 assert PEER_FRAME_BYTES_MAX <= LARGE_REPLIES_BYTES_QUEUED_MAX
 assert NAME_BYTES_MAX < TOPIC_FRAME_BYTES_MAX
+assert SUBSCRIPTIONS_PER_CLIENT_MAX < SUBSCRIPTIONS_PER_CONNECTION_MAX
 assert COMMIT_ENTRIES_MAX <= PENDING_ENTRIES_MAX
 assert CLIENT_ADVANCE_PER_REQUEST <= CLIENT_ADVANCE_BURST
 assert PEER_FRAME_BYTES_MAX <= BROKER_OUTSTANDING_BYTES_MAX

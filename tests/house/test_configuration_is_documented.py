@@ -52,7 +52,8 @@ def test_the_page_lists_every_setting_as_it_is() -> None:
 
 def test_every_setting_is_read() -> None:
     """No setting is without a reader in the daemons."""
-    sources = [*(ROOT / "daemons").rglob("*.py"), ROOT / "recado" / "config.py"]
+    readers = [ROOT / "recado" / f"{name}.py" for name in ("config", "contradictions", "secured")]
+    sources = [*(ROOT / "daemons").rglob("*.py"), *readers]
     code = "".join(file.read_text("utf-8") for file in sources)
     names = {s.key: s.key.rpartition(".")[2] for s in describe()}
     assert [key for key, name in names.items() if f".{name}" not in code] == []
