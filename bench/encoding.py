@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from recado.protocol import codec
-from recado.protocol.messages import REQUESTS, Request
+from recado.protocol.messages import Request
+from recado.protocol.services import REQUESTS
 
 REPEATS = 5
 

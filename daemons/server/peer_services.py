@@ -13,6 +13,7 @@ from daemons.server.writes import Writes
 from recado.protocol import names
 from recado.protocol.adjustment import AdjustmentGate
 from recado.protocol.election_values import Question
+from recado.protocol.entry import run_fields
 from recado.protocol.errors import Refused
 from recado.protocol.limits import PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PLAIN_SYNC_BYTES_MAX
 from recado.protocol.messages import (
@@ -260,4 +261,4 @@ def vector_fields(node: Node, peer: str) -> dict[str, Any]:
 
 def runs_fields(runs: list[Run]) -> list[list[Any]]:
     """Runs as they go on the wire."""
-    return [[run.origin, run.first, run.previous_hash, run.entries] for run in runs]
+    return [run_fields(run) for run in runs]

@@ -22,7 +22,8 @@ from recado.protocol.limits import (
     REQUEST_FRAME_BYTES_MAX,
     TEXT_BYTES_MAX,
 )
-from recado.protocol.messages import REQUESTS, Asked, Reply, Request
+from recado.protocol.messages import Asked, Reply, Request
+from recado.protocol.services import REQUESTS
 
 T = TypeVar("T")
 

@@ -13,9 +13,10 @@ all replicas agree about it.  What is valid for the log but makes no sense to pe
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from recado.protocol import codec, names
+from recado.protocol import codec, names, rules
 from recado.protocol.errors import InvalidEntry, Malformed, Refused
 from recado.protocol.limits import (
     BODY_BYTES_MAX,
@@ -166,6 +167,12 @@ def run_of(entries: list[Entry], previous_hash: bytes) -> Run:
     return Run(entries[0].origin, entries[0].seq, previous_hash, [(e.header, e.body) for e in entries])
 
 
+def run_fields(run: Run) -> list[Any]:
+    """A run as it is packed; without a signature the bytes are those of open mode."""
+    fields: list[Any] = [run.origin, run.first, run.previous_hash, run.entries]
+    return fields if run.signature is None else [*fields, run.signature]
+
+
 def ident(entry: Entry) -> tuple[bytes | None, bytes, bytes] | None:
     """What makes two entries the same message (A8, A10): author, client-made id, content digest."""
     if entry.id is None:
@@ -178,16 +185,44 @@ def shape_problem(entry: Entry) -> str | None:
     """Why a valid entry of a known kind can't be shown to people; None if it can, or is unknown."""
     match entry.kind:
         case Kind.LOGIN:
-            return _name_problem(entry.target, names.user_name) or (
-                "login without author" if entry.author is None else None
-            )
+            return _name_problem(entry.target, names.user_name) or _login_problem(entry)
         case Kind.CHANNEL:
-            return _name_problem(entry.target, names.channel_name)
+            return _name_problem(entry.target, names.channel_name) or _creation_problem(entry)
         case Kind.CHANNEL_MESSAGE:
             return _name_problem(entry.target, names.channel_name) or _message_problem(entry)
         case Kind.USER_MESSAGE:
             return (None if type(entry.target) is bytes else "no destination") or _message_problem(entry)
+        case Kind.USER_RULE:
+            return (None if type(entry.target) is bytes else "rule about no user") or _rule_problem(
+                entry, rules.user_deed_of
+            )
+        case Kind.CHANNEL_RULE:
+            return _name_problem(entry.target, names.channel_name) or _rule_problem(
+                entry, rules.channel_deed_of
+            )
     return None
+
+
+def _login_problem(entry: Entry) -> str | None:
+    if entry.author is None:
+        return "login without author"
+    said = rules.login_of(entry.body)
+    if said is None:
+        return "login is not readable"
+    key = names.key_bytes(said.key) if said.key is not None else None
+    if key is not None and names.key_uid(key, str(entry.target)) != entry.author:
+        return "user id is not that of key and name"
+    return None
+
+
+def _creation_problem(entry: Entry) -> str | None:
+    return None if rules.channel_of(entry.body) is not None else "creation is not readable"
+
+
+def _rule_problem(entry: Entry, read: Callable[[bytes], object]) -> str | None:
+    if entry.author is None:
+        return "rule without author"
+    return None if read(entry.body) is not None else "rule is not readable"
 
 
 def _name_problem(target: str | bytes | None, check: Any) -> str | None:

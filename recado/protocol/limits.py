@@ -100,7 +100,7 @@ HANDSHAKE_ASK_SECONDS: Final = 4.0  # so long at most; below the handshake's own
 ALLOWANCES_MAX: Final = 16_384  # addresses and keys whose allowance is remembered
 SUBSCRIPTIONS_PER_CONNECTION_MAX: Final = 2048  # granted at once; beyond it: refused
 MISALIGNED_FRAMES_MAX: Final = 10_000  # read after junk at the XPUB before it is made anew at once
-JUNK_BAN_SECONDS: Final = 600.0  # so long a key is not let in again whose junk cost others their subscriptions
+JUNK_BAN_SECONDS: Final = 600.0  # a key whose junk cost others their subscriptions stays out so long
 
 # Broker --------------------------------------------------------------------------------------
 BROKER_OUTSTANDING_MAX: Final = 4096  # requests forwarded and not yet answered; beyond it: `busy`

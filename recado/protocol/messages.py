@@ -2,8 +2,8 @@
 
 An envelope is ``{"service": str, "data": map}``; `data` carries ``timestamp`` and ``clock`` beside
 the fields below.  Unknown fields are ignored, wrong types refused.  Everything optional here is
-ours; clients of the plain contract send none of it.  `recado.protocol.codec` turns bytes into
-these and back.
+ours; clients of the plain contract send none of it.  `recado.protocol.services` says which service
+takes which, `recado.protocol.codec` turns bytes into these and back.
 """
 
 from collections.abc import Mapping
@@ -25,6 +25,8 @@ class Kind(IntEnum):
     CHANNEL = 2
     CHANNEL_MESSAGE = 3
     USER_MESSAGE = 4
+    USER_RULE = 5  # about a user: keys, role, invitations, suspension; see `identities`
+    CHANNEL_RULE = 6  # about a channel: topic, who may do what; see `channel_rules`
 
 
 KIND_NAMES: Mapping[str, Kind] = {k.name.lower(): k for k in Kind}
@@ -67,22 +69,28 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True):
-    """Consecutive entries of one origin on the wire: first seq, hash before it, (header, body) pairs."""
+    """Consecutive entries of one origin on the wire: first seq, hash before it, (header, body) pairs.
+
+    `signature`: the origin's node over the last entry (`proof`), 64 bytes; in open mode there is none,
+    and `entry.run_fields` then leaves the place out.
+    """
 
     origin: str
     first: int
     previous_hash: bytes
     entries: list[tuple[bytes, bytes]]
+    signature: bytes | None = None
 
 
 # Requests of clients ---------------------------------------------------------------------------
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What every request may carry."""
+    """What every request may carry.  `ctag`: a server's tag of `clock`, which makes it believed (A14)."""
 
     timestamp: Timestamp = None
     clock: int | float | None = None
+    ctag: bytes | None = None
 
 
 class Write(Request, frozen=True, kw_only=True):
@@ -93,12 +101,20 @@ class Write(Request, frozen=True, kw_only=True):
 
 
 class Login(Write, frozen=True, kw_only=True):
+    """Registers a name, in secured mode with the key that the transport proved.
+
+    `bot`: it is a program's; `invite`: the token of an invitation.
+    """
+
     user: str
+    bot: bool | None = None
+    invite: str | None = None
 
 
 class CreateChannel(Write, frozen=True, kw_only=True):
     channel: str
     user: str | None = None
+    private: bool | None = None  # only for who is invited
 
 
 class Publish(Write, frozen=True, kw_only=True):
@@ -291,38 +307,6 @@ class Release(Peer, frozen=True, kw_only=True):
     """The coordinator of `epoch`, or its failed candidate, no longer claims it."""
 
     epoch: Epoch
-
-
-REQUESTS: Mapping[str, type[Request]] = {
-    "login": Login,
-    "users": Names,
-    "channel": CreateChannel,
-    "channels": Names,
-    "publish": Publish,
-    "message": Message,
-    "history": History,
-    "get_messages": History,
-    "get_publications": History,
-    "history_channel": History,
-    "history_messages": History,
-    "audit": Audit,
-    "status": Request,
-    "who_coordinator": Request,
-    "rank": Rank,
-    "list": Request,
-    "heartbeat": Heartbeat,
-    "clock": ClockRequest,
-    "adjust": Adjust,
-    "prevote": PreVote,
-    "abdicate": Abdicate,
-    "election": Election,
-    "coordinator": Coordinator,
-    "release": Release,
-    "replicate": Replicate,
-    "sync": Sync,
-    "fetch": Fetch,
-    "snapshot": Snapshot,
-}
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -77,6 +77,44 @@ def uid(name: str) -> bytes:
     return hashlib.blake2b(b"name" + name.encode(), digest_size=UID_BYTES).digest()
 
 
+def key_uid(key: bytes, name: str) -> bytes:
+    """The user id of a name registered with a key (32 bytes): nobody else can have it (A17)."""
+    return hashlib.blake2b(b"key" + key + name.encode(), digest_size=UID_BYTES).digest()
+
+
+_Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+_Z85_VALUES = {digit: value for value, digit in enumerate(_Z85)}
+
+
+def key_bytes(text: str) -> bytes | None:
+    """A public key's 32 bytes from its Z85 form (ZeroMQ RFC 32), 40 characters; None if it is not one."""
+    if len(text) != 40 or not all(digit in _Z85_VALUES for digit in text):
+        return None
+    raw = b""
+    for at in range(0, 40, 5):
+        number = 0
+        for digit in text[at : at + 5]:
+            number = number * 85 + _Z85_VALUES[digit]
+        if number >= 2**32:
+            return None
+        raw += number.to_bytes(4, "big")
+    return raw
+
+
+def key_text(key: bytes) -> str:
+    """The Z85 form of a public key."""
+    digits = ""
+    for at in range(0, len(key), 4):
+        number = int.from_bytes(key[at : at + 4], "big")
+        digits += "".join(_Z85[number // 85**power % 85] for power in (4, 3, 2, 1, 0))
+    return digits
+
+
+def has_controls(text: str) -> bool:
+    """Whether control characters or line separators stand in a text."""
+    return _CONTROL.search(text) is not None
+
+
 def identifier(value: Any) -> bytes | None:
     """A client-made id as stored: up to 64 bytes of bin, or of UTF-8 str; None if there is none."""
     if value is None:

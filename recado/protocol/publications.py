@@ -7,17 +7,29 @@ reordered, and `recado.protocol.subscription` makes of them what the log says.
 
 Topics in open mode are bare names, in which user `ana` and channel `ana` share one and `ana` also
 receives `anabel`'s frames: subscribers look at the body (`concerns`).
+
+In secured mode no topic is another's prefix (A39): a letter for the kind, the name, NUL, and for what is
+private a *capability* of 16 bytes, which only the cluster's servers can compute and which they tell to
+whom it may concern.  It depends on a generation that grows whenever somebody loses the right, so that
+old subscriptions, which a broker can't take away, fall silent.  A capability is a secret (Miller, Yee,
+Shapiro, "Capability Myths Demolished", 2003): it stands in no log.
 """
 
 import hashlib
+import hmac
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from recado.protocol.errors import Malformed
+from recado.protocol.limits import NAME_BYTES_MAX
 from recado.protocol.messages import Entry, Epoch
 
 COORDINATOR_TOPIC = b"servers"
 BEACON_TOPIC = b"\x00beacon"  # no name begins with NUL
+SECURED_COORDINATOR_TOPIC = b"\x00servers"
+COMMON_TOPICS = frozenset({BEACON_TOPIC, SECURED_COORDINATOR_TOPIC})  # for everybody who is known
+PUBLIC, PRIVATE, DIRECT = b"c", b"p", b"u"  # kinds of topics in secured mode
+CAPABILITY_BYTES = 16
 
 Message = Mapping[str, Any]
 Key = tuple[int, str, int]  # (lamport, origin, seq): the order that people see
@@ -40,6 +52,52 @@ class Place(NamedTuple):
 def topic(name: str) -> bytes:
     """The topic of a channel, or of the user to whom direct messages go, in open mode."""
     return name.encode("utf-8")
+
+
+class SecuredTopic(NamedTuple):
+    """A topic of secured mode in its parts; `capability` is empty for a public channel."""
+
+    kind: bytes
+    name: str
+    capability: bytes
+
+
+def public_topic(channel: str) -> bytes:
+    """The topic of a public channel in secured mode."""
+    return PUBLIC + channel.encode() + b"\0"
+
+
+def private_topic(cluster_key: bytes, channel: str, *, generation: int) -> bytes:
+    """The topic of a private channel; `generation`: how many memberships have ended."""
+    return _capable(cluster_key, PRIVATE, channel, generation)
+
+
+def direct_topic(cluster_key: bytes, user: str, *, generation: int) -> bytes:
+    """The topic of a user's direct messages in secured mode; `generation`: how many keys were revoked."""
+    return _capable(cluster_key, DIRECT, user, generation)
+
+
+def _capable(cluster_key: bytes, kind: bytes, name: str, generation: int) -> bytes:
+    return kind + name.encode() + b"\0" + capability(cluster_key, kind, name, generation)
+
+
+def capability(cluster_key: bytes, kind: bytes, name: str, generation: int) -> bytes:
+    """HMAC-SHA256(cluster key, "topic" ‖ kind ‖ name ‖ NUL ‖ generation in 8 bytes), its first 16 bytes."""
+    said = b"topic" + kind + name.encode() + b"\0" + generation.to_bytes(8, "big")
+    return hmac.digest(cluster_key, said, "sha256")[:CAPABILITY_BYTES]
+
+
+def parse_topic(topic: bytes) -> SecuredTopic | None:
+    """A channel's or user's topic of secured mode; None for anything else, prefixes of topics too."""
+    kind, (name, nul, rest) = topic[:1], topic[1:].partition(b"\0")
+    if kind not in (PUBLIC, PRIVATE, DIRECT) or not nul or not 0 < len(name) <= NAME_BYTES_MAX:
+        return None
+    if len(rest) != (0 if kind == PUBLIC else CAPABILITY_BYTES):
+        return None
+    try:
+        return SecuredTopic(kind, name.decode(), rest)
+    except UnicodeDecodeError:
+        return None
 
 
 def target_key(target: str | bytes) -> str:

@@ -13,8 +13,8 @@ from fixtures import FOLDER, LANGUAGES, Fixture, all_fixtures, as_text, read
 from strict_go import DoesNotFit, decode
 
 from recado.protocol.codec import decode_request
-from recado.protocol.messages import REQUESTS
 from recado.protocol.names import wall_ms
+from recado.protocol.services import REQUESTS
 
 CLIENT_SERVICES = "login users channel channels publish message sync"
 SERVER_SERVICES = "rank list heartbeat clock adjust election replicate"

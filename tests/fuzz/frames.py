@@ -16,9 +16,9 @@ EPOCH = [1, 2, "server-2", "b"]
 
 # A valid request of every service, so that each field is changed in one that would be carried out.
 VALID: dict[str, dict[str, Any]] = {
-    "login": {"user": "caio", "id": b"1"},
+    "login": {"user": "caio", "id": b"1", "bot": False, "invite": "00"},
     "users": {"session": {}},
-    "channel": {"channel": "novo", "user": "ana", "id": "x"},
+    "channel": {"channel": "novo", "user": "ana", "id": "x", "private": False},
     "channels": {"session": {}},
     "publish": {"user": "ana", "channel": "geral", "message": "oi", "id": b"2", "level": "local"},
     "message": {"src": "ana", "dst": "bia", "message": "oi", "id": b"3", "level": "local"},
@@ -28,6 +28,15 @@ VALID: dict[str, dict[str, Any]] = {
     "history_channel": {"channel": "geral"},
     "history_messages": {"user": "ana", "peer": "bia"},
     "audit": {"have": {ORIGIN: 1}},
+    "user_rule": {"user": "ana", "do": "revoke_key", "who": "ana", "key": "0" * 40, "role": "bot",
+                  "token": "00", "reason": "x", "id": b"4"},
+    "invite": {"user": "ana", "expires": 1_900_000_000, "reason": "x", "id": b"5"},
+    "channel_rule": {"user": "ana", "channel": "geral", "do": "mute", "who": "bia", "text": "x",
+                     "reason": "x", "id": b"6"},
+    "user_keys": {"user": "ana", "session": {}},
+    "channel_info": {"channel": "geral", "user": "ana"},
+    "audit_log": {"user": "ana", "channel": "geral", "who": "bia", "before": [1, "x", 1], "limit": 5},
+    "whois": {"key": b"\x01" * 32},
     "status": {},
     "who_coordinator": {},
     "rank": {"user": "server-1"},
@@ -85,7 +94,13 @@ def framed(service: Any, data: Any) -> bytes:
 def requests(draw: st.DrawFn) -> bytes:
     """A valid request, or one with a field changed, left out or added."""
     service = draw(st.sampled_from(sorted(VALID)))
-    data = {**VALID[service], **draw(st.sampled_from(ASKED_BY)), "clock": 7, "timestamp": 1_750_000_000}
+    data = {
+        **VALID[service],
+        **draw(st.sampled_from(ASKED_BY)),
+        "clock": 7,
+        "timestamp": 1_750_000_000,
+        "ctag": b"\x00" * 8,
+    }
     for _ in range(draw(st.integers(0, 2))):
         field = draw(st.sampled_from([*sorted(data), "clock", "timestamp", "id", "level", "extra"]))
         if draw(st.integers(0, 4)):

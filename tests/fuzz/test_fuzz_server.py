@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from daemons.server.commit import commit_inline
-from recado.protocol.messages import REQUESTS
+from recado.protocol.services import REQUESTS
 from recado.settings import Timings
 from tests.daemons.server.server_bench import Running, bench, enveloped
 from tests.fuzz.frames import EXAMPLES, FRAMES, ODD, VALID, framed, frames, hostile
@@ -25,7 +25,7 @@ fuzzed = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-WRITES = {"login", "channel", "publish", "message", "replicate"}
+WRITES = {"login", "channel", "publish", "message", "replicate", "user_rule", "channel_rule", "invite"}
 
 
 def state(server: Running) -> tuple[Any, ...]:

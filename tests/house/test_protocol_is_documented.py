@@ -9,7 +9,8 @@ import pytest
 
 from recado.protocol import codec, names
 from recado.protocol.entry import EMPTY, parse
-from recado.protocol.messages import KIND_NAMES, REQUESTS
+from recado.protocol.messages import KIND_NAMES
+from recado.protocol.services import REQUESTS
 from recado.texts import ERRORS, wire_text
 from tests.house.protocol_page import EXAMPLE, all_limits, hexadecimal, rewritten
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recado.protocol.entry import EMPTY, run_of
+from recado.protocol import codec
+from recado.protocol.entry import EMPTY, run_fields, run_of
 from recado.protocol.errors import InvalidEntry
 from recado.protocol.limits import LAMPORT_LIMIT
 from recado.protocol.log import ReplicationLog
@@ -161,3 +162,15 @@ def test_a_stamp_that_peers_would_refuse_is_not_appended(stamp: int) -> None:
     with pytest.raises(InvalidEntry):
         append(a, lamport=stamp)
     assert a.heads == before
+
+
+def test_a_run_without_signature_has_the_bytes_of_open_mode() -> None:
+    """Four places; a signature is a fifth, and both forms are read back."""
+    run = Run("s.0123456789abcdef", 1, b"", [(b"h", b"b")])
+    assert (
+        codec.pack(run_fields(run)).hex() == "94b2732e3031323334353637383961626364656601c4009192c40168c40162"
+    )
+    signed = Run(run.origin, run.first, b"", run.entries, b"s" * 64)
+    assert codec.pack(run_fields(signed))[:1] == b"\x95"
+    for one in (run, signed):
+        assert codec.convert(codec.unpack(codec.pack(run_fields(one))), Run) == one

@@ -1,5 +1,6 @@
 """Entries for the store's tests: made by hand, or drawn by hypothesis in all shapes a log may hold."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from random import Random
@@ -44,6 +45,11 @@ class Author:
     def login(self, name: str, **fields: Any) -> Entry:
         return self.add(kind=Kind.LOGIN, author=names.uid(name), target=name, body=b"", **fields)
 
+    def keyed(self, name: str, key: bytes, **fields: Any) -> Entry:
+        """A login in secured mode."""
+        body = said(key=names.key_text(key))
+        return self.add(kind=Kind.LOGIN, author=names.key_uid(key, name), target=name, body=body, **fields)
+
     def direct(self, src: str, dst: str, text: str, **fields: Any) -> Entry:
         uids = {"author": names.uid(src), "target": names.uid(dst)}
         return self.add(kind=Kind.USER_MESSAGE, body=text.encode(), **uids, **fields)
@@ -75,11 +81,20 @@ def uid(name: str) -> bytes:
     return names.uid(name)
 
 
+def said(**fields: object) -> bytes:
+    """The body of a rule, or of a login with a key."""
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 _TARGETS: st.SearchStrategy[str | bytes | None] = st.sampled_from(
     [*CHANNELS, *USERS, " livros", "servers", "a\0b", *map(names.uid, USERS), names.uid("ninguém"), None]
 )
 _BODIES = st.sampled_from(
-    [b"oi", b"tchau", "olá, mundo".encode(), b"", b"  ", b"\xff\xfe", b"a\0b", b"x" * 20_000]
+    [
+        *(b"oi", b"tchau", "olá, mundo".encode(), b"", b"  ", b"\xff\xfe", b"a\0b", b"x" * 20_000),
+        *(b'{"private":true}', b'{"do":"private"}', b'{"do":"topic","text":"de tudo"}', b'{"do":"suspend"}'),
+        *(b"[1]", b'{"do":{"do":1}}', b'{"do": "private"}'),
+    ]
 )
 _EXTRAS = st.sampled_from(
     [
@@ -89,7 +104,7 @@ _EXTRAS = st.sampled_from(
     ]
 )
 _WILD = {
-    "kind": st.sampled_from([1, 2, 3, 3, 4, 4, 5, 65_535]),
+    "kind": st.sampled_from([1, 2, 3, 3, 4, 4, 5, 6, 77, 65_535]),
     "author": st.sampled_from([None, *map(names.uid, USERS)]),
     "target": _TARGETS,
     "id": st.sampled_from([None, b"1", b"2", b"3"]),
@@ -109,17 +124,22 @@ _LOGIN = {
     "target": st.sampled_from(USERS),
     "body": st.just(b""),
 }
+# Several users of one name, each with a key of its own.
+_KEYED = {"keyed": st.sampled_from(USERS), "key": st.sampled_from([bytes(32), b"k" * 32])}
 _PLACE = {"origin": st.sampled_from(ORIGINS), "later": st.integers(1, 3), "wall_ms": st.integers(0, 2**47)}
 
 
 def logs(most: int = 40) -> st.SearchStrategy[list[Entry]]:
     """Entries of several origins, in an order that keeps each origin's."""
-    one = st.one_of(*(st.fixed_dictionaries({**_PLACE, **fields}) for fields in (_WILD, _USUAL, _LOGIN)))
+    one = st.one_of(*(st.fixed_dictionaries({**_PLACE, **fields}) for fields in (_WILD, _USUAL, _LOGIN, _KEYED)))
 
     def write(drawn: list[dict[str, Any]]) -> list[Entry]:
         author = Author()
         for fields in drawn:
-            author.add(**fields)
+            if "keyed" in fields:
+                author.keyed(fields["keyed"], **{k: v for k, v in fields.items() if k != "keyed"})
+            else:
+                author.add(**fields)
         return author.entries
 
     return st.lists(one, max_size=most).map(write)
