@@ -15,6 +15,8 @@ HERE = f"{NETWORK}.1"  # whoever injects the faults
 SERVER_PORT = 5555
 PROBE_SECONDS = 2.0  # of a full disk; people get 10 s, which would only make fewer faults an hour
 
+SCRUB_SECONDS = 20.0  # people get a day
+
 
 class Role(StrEnum):
     """What a process is."""
@@ -121,7 +123,7 @@ def _cluster_table(members: list[Member]) -> str:
         for member in members
         if member.role is Role.BROKER
     )
-    lines = ["[cluster]", 'id = "torture"', "open_beyond_loopback = true"]
+    lines = ["[security]", "insecure = true", "[cluster]", 'id = "torture"']
     lines += [f"reference = {_toml(reference.endpoints['listen'])}", f"brokers = [{brokers}]", "members = ["]
     lines += [
         f"    {{ name = {_toml(m.name)}, rank = {m.rank}, address = {_toml(m.endpoints['listen'])} }},"
@@ -138,7 +140,7 @@ def _with_config(member: Member, shared: str) -> Member:
     lines = ["[node]", f"name = {_toml(member.name)}", f"data = {_toml(str(member.data))}", ""]
     lines += [f"[{member.role}]", *(f"{key} = {_toml(value)}" for key, value in own.items()), ""]
     if member.role is Role.SERVER:
-        lines += ["[disk]", f"probe_seconds = {PROBE_SECONDS}", ""]
+        lines += ["[disk]", f"probe_seconds = {PROBE_SECONDS}", f"scrub_seconds = {SCRUB_SECONDS}", ""]
     lines += ["[log]", 'format = "json"', "", shared, ""]
     return Member(
         name=member.name,
