@@ -24,7 +24,9 @@ from recado.protocol.limits import (
 )
 from recado.wire import frames
 from recado.wire.frames import RawSocket
+from recado.wire.lines import REDIAL_SECONDS, Line
 from recado.wire.ports import WireError
+from recado.wire.security import Security
 from recado.wire.sockets import Socket, WireOptions, connect, open_socket
 
 CORRELATION_BYTES = 8
@@ -46,7 +48,13 @@ class Dealer:
     `late` counts the replies that nobody waited for any more (or that answered nothing of ours).
     """
 
-    def __init__(self, context: "zmq.Context[RawSocket]", address: str, options: WireOptions) -> None:
+    def __init__(
+        self,
+        context: "zmq.Context[RawSocket]",
+        address: str,
+        options: WireOptions,
+        security: Security | None = None,
+    ) -> None:
         raw = open_socket(
             context,
             zmq.DEALER,
@@ -54,11 +62,16 @@ class Dealer:
             send_queue=ASKS_OUT_MAX,
             receive_queue=LISTENER_REPLIES_QUEUED_MAX,
         )
-        connect(raw, address)
+        if security is None:
+            connect(raw, address)
+            self._line = None
+        else:
+            self._line = Line(context, raw, address, security)
         self._address = address
         self._socket = Socket(raw)
         self._numbers = itertools.count(1)
         self._waiting: dict[bytes, _Waiter] = {}
+        self._unsent: dict[bytes, bytes] = {}  # bodies of requests that found no connection
         self._reading = False
         self.late = 0
 
@@ -72,13 +85,19 @@ class Dealer:
         Raises `WireError` if `ASKS_OUT_MAX` requests are out or queued already, or once closed.
         """
         raw = self._socket.raw
+        if self._line is not None:
+            self._look_after(self._line)
         if len(self._waiting) >= ASKS_OUT_MAX:
             raise WireError(f"{ASKS_OUT_MAX} requests to {self._address} are without a reply")
         correlation = next(self._numbers).to_bytes(CORRELATION_BYTES, "big")
         if not frames.send(raw, (correlation, b""), body):
+            if self._line is not None and not self._line.has_key:
+                raise WireError(f"no key is known for {self._address}")
             raise WireError(f"the queue to {self._address} is full")
         self._socket.recheck()
         waiter = self._waiting[correlation] = _Waiter()
+        if self._line is not None and not self._line.up:
+            self._unsent[correlation] = body
         try:
             while waiter.reply is None:
                 if self._reading:
@@ -87,6 +106,7 @@ class Dealer:
                     await self._read()
         finally:
             self._waiting.pop(correlation, None)
+            self._unsent.pop(correlation, None)
             if not self._reading:
                 self._wake_another()
         return waiter.reply
@@ -102,11 +122,28 @@ class Dealer:
         """Read one batch for all who wait."""
         self._reading = True
         try:
-            batch = await self._socket.receive_batch(DRAIN_MESSAGES_MAX)
+            batch = await self._receive()
         finally:
             self._reading = False
         for message in batch:
             self._deliver(message)
+
+    async def _receive(self) -> list[list[bytes]]:
+        """A batch; none now and then while the connection has to be looked after."""
+        if self._line is None or self._line.up:
+            return await self._socket.receive_batch(DRAIN_MESSAGES_MAX)
+        with anyio.move_on_after(REDIAL_SECONDS):
+            return await self._socket.receive_batch(DRAIN_MESSAGES_MAX)
+        self._look_after(self._line)
+        return []
+
+    def _look_after(self, line: Line) -> None:
+        """Dial anew if that is called for, and send what never left: its connection was never made."""
+        if line.keep():
+            for correlation, body in self._unsent.items():
+                frames.send(self._socket.raw, (correlation, b""), body)
+        if line.up:
+            self._unsent.clear()
 
     def _deliver(self, message: list[bytes]) -> None:
         waiter = None
@@ -126,8 +163,15 @@ class Dealer:
                 waiter.wake.set()
                 return
 
+    def keep(self) -> None:
+        """Look after a secured connection; `ask` does so too."""
+        if self._line is not None:
+            self._look_after(self._line)
+
     def close(self) -> None:
         """Close; whoever still waits gets `WireError`."""
+        if self._line is not None:
+            self._line.close()
         self._socket.close()
         for waiter in self._waiting.values():
             if waiter.wake is not None:

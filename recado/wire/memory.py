@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 from recado.wire.addresses import ANY_PORT, to_listen
 from recado.wire.memory_ends import End, MemoryAsker, MemoryListener
 from recado.wire.memory_pubsub import MemoryForwarder, MemoryPublisher, MemorySubscriber
-from recado.wire.ports import Network, WireError
+from recado.wire.ports import OPEN, Grant, Network, Principal, WireError
 
 TrafficKind = Literal["request", "reply", "publication", "subscription"]
 DEFAULT_HOST: Final = "local"
@@ -66,9 +66,12 @@ class MemoryNetwork:
         self._ports = itertools.count(_FIRST_FREE_PORT)
         self._ends: dict[End, str] = {}
 
-    def host(self, name: str) -> "MemoryHost":
-        """The network as the host `name` sees it.  Asking twice gives equal views."""
-        return MemoryHost(self, name)
+    def host(self, name: str, principal: Principal = OPEN) -> "MemoryHost":
+        """The network as the host `name` sees it, whose ends are `principal` for the others.
+
+        Asking twice gives equal views.
+        """
+        return MemoryHost(self, name, principal)
 
     def crash(self, host: str) -> None:
         """Kill -9 of everything at `host`: its addresses are free, what is under way to it vanishes.
@@ -108,9 +111,9 @@ class MemoryNetwork:
             return next(full for full in free if full not in self.listening)
         return f"{transport}://{name}:{port}"
 
-    def listener(self, address: str) -> AbstractAsyncContextManager[MemoryListener]:
+    def listener(self, address: str, *, local: str = "") -> AbstractAsyncContextManager[MemoryListener]:
         """As `ports.Network.listener`, at the host ``local``; so are the others."""
-        return self.host(DEFAULT_HOST).listener(address)
+        return self.host(DEFAULT_HOST).listener(address, local=local)
 
     def asker(self, address: str) -> AbstractAsyncContextManager[MemoryAsker]:
         return self.host(DEFAULT_HOST).asker(address)
@@ -121,8 +124,10 @@ class MemoryNetwork:
     def subscriber(self, addresses: Iterable[str]) -> AbstractAsyncContextManager[MemorySubscriber]:
         return self.host(DEFAULT_HOST).subscriber(addresses)
 
-    def forwarder(self, xsub: str, xpub: str) -> AbstractAsyncContextManager[tuple[str, str]]:
-        return self.host(DEFAULT_HOST).forwarder(xsub, xpub)
+    def forwarder(
+        self, xsub: str, xpub: str, *, grant: Grant | None = None
+    ) -> AbstractAsyncContextManager[tuple[str, str]]:
+        return self.host(DEFAULT_HOST).forwarder(xsub, xpub, grant=grant)
 
 
 @dataclass(frozen=True)
@@ -131,35 +136,38 @@ class MemoryHost:
 
     network: MemoryNetwork
     name: str
+    principal: Principal = OPEN
 
     @asynccontextmanager
-    async def listener(self, address: str) -> AsyncIterator[MemoryListener]:
-        """Bind.  Raises `WireError` if the address is taken or unusable."""
-        with MemoryListener(self.network, self.name, address) as end:
+    async def listener(self, address: str, *, local: str = "") -> AsyncIterator[MemoryListener]:
+        """Bind.  Raises `WireError` if an address is taken or unusable."""
+        with MemoryListener(self.network, self.name, address, local=local) as end:
             yield end
 
     @asynccontextmanager
     async def asker(self, address: str) -> AsyncIterator[MemoryAsker]:
         """Ask whoever listens at `address` at the moment of each request."""
-        with MemoryAsker(self.network, self.name, address) as end:
+        with MemoryAsker(self.network, self.name, address, principal=self.principal) as end:
             yield end
 
     @asynccontextmanager
     async def publisher(self, addresses: Iterable[str]) -> AsyncIterator[MemoryPublisher]:
         """Publish to the forwarders whose XSUB addresses are given."""
-        with MemoryPublisher(self.network, self.name, addresses) as end:
+        with MemoryPublisher(self.network, self.name, addresses, principal=self.principal) as end:
             yield end
 
     @asynccontextmanager
     async def subscriber(self, addresses: Iterable[str]) -> AsyncIterator[MemorySubscriber]:
         """Subscribe at the forwarders whose XPUB addresses are given."""
-        with MemorySubscriber(self.network, self.name, addresses) as end:
+        with MemorySubscriber(self.network, self.name, addresses, principal=self.principal) as end:
             yield end
 
     @asynccontextmanager
-    async def forwarder(self, xsub: str, xpub: str) -> AsyncIterator[tuple[str, str]]:
+    async def forwarder(
+        self, xsub: str, xpub: str, *, grant: Grant | None = None
+    ) -> AsyncIterator[tuple[str, str]]:
         """Bind both and forward until left; gives the two bound addresses."""
-        with MemoryForwarder(self.network, self.name, xsub=xsub, xpub=xpub) as end:
+        with MemoryForwarder(self.network, self.name, xsub=xsub, xpub=xpub, grant=grant) as end:
             yield end.addresses
 
 

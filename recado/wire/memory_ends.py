@@ -14,7 +14,7 @@ from recado.protocol.limits import (
 )
 from recado.wire.addresses import to_connect
 from recado.wire.mailbox import CLOSED, Mailbox
-from recado.wire.ports import Incoming, Outgoing, WireError
+from recado.wire.ports import OPEN, Incoming, Outgoing, Principal, WireError
 
 if TYPE_CHECKING:
     from recado.wire.memory import MemoryNetwork, TrafficKind
@@ -66,10 +66,17 @@ class End:
 class MemoryListener(End):
     """`ports.Listener` in memory.  `dropped` counts the replies whose asker was gone."""
 
-    def __init__(self, network: "MemoryNetwork", host: str, address: str) -> None:
+    def __init__(self, network: "MemoryNetwork", host: str, address: str, *, local: str = "") -> None:
         super().__init__(network, host)
         self._mailbox: Mailbox[Incoming] = Mailbox(MEMORY_REQUESTS_QUEUED_MAX)
         self._address = network.bind(address, host=host, end=self)
+        self._local = ""
+        if local:
+            try:
+                self._local = network.bind(local, host=host, end=self)
+            except WireError:
+                del network.listening[self._address]
+                raise
         self.dropped = 0
 
     @property
@@ -106,16 +113,20 @@ class MemoryListener(End):
         return found
 
     def _leave(self, *, crashed: bool) -> None:
-        self.network.listening.pop(self._address, None)
+        for address in (self._address, self._local):
+            self.network.listening.pop(address, None)
         self._mailbox.shut(crashed=crashed)
 
 
 class MemoryAsker(End):
     """`ports.Asker` in memory.  `late` counts the replies that nobody waited for any more."""
 
-    def __init__(self, network: "MemoryNetwork", host: str, address: str) -> None:
+    def __init__(
+        self, network: "MemoryNetwork", host: str, address: str, *, principal: Principal = OPEN
+    ) -> None:
         super().__init__(network, host)
         to_connect(address)
+        self._principal = principal
         self._address = address
         # Like the routing ids libzmq makes: a zero byte and a number.
         self._id = b"\0" + network.number().to_bytes(4, "big")
@@ -141,7 +152,7 @@ class MemoryAsker(End):
             if muted:
                 mailbox.shut(crashed=True)
             else:
-                self._send(Incoming((self._id, *correlation), body), body)
+                self._send(Incoming((self._id, *correlation), body, self._principal), body)
             return (await mailbox.receive(1))[0]
         finally:
             del self._waiting[correlation]

@@ -9,7 +9,7 @@ from recado.protocol.limits import DRAIN_MESSAGES_MAX, PUBLICATIONS_QUEUED_MAX
 from recado.wire.addresses import to_connect
 from recado.wire.mailbox import Mailbox
 from recado.wire.memory_ends import End
-from recado.wire.ports import Publication, WireError
+from recado.wire.ports import OPEN, Grant, Principal, Publication, WireError
 
 if TYPE_CHECKING:
     from recado.wire.memory import MemoryNetwork
@@ -26,8 +26,16 @@ class _Forwarded(NamedTuple):
 class MemoryPublisher(End):
     """`ports.Publisher` in memory."""
 
-    def __init__(self, network: "MemoryNetwork", host: str, addresses: Iterable[str]) -> None:
+    def __init__(
+        self,
+        network: "MemoryNetwork",
+        host: str,
+        addresses: Iterable[str],
+        *,
+        principal: Principal = OPEN,
+    ) -> None:
         super().__init__(network, host)
+        self.principal = principal
         self._addresses = tuple(dict.fromkeys(addresses))
         for address in self._addresses:
             to_connect(address)
@@ -42,6 +50,8 @@ class MemoryPublisher(End):
                 forwarder = self.network.listening.get(address)
                 if not isinstance(forwarder, MemoryForwarder) or address != forwarder.addresses[0]:
                     continue
+                if not forwarder.takes(self):
+                    continue
                 size = len(publication.body)
                 for delay in self.ways(forwarder.host, kind="publication", size=size):
                     forwarder.forward(publication, at=now + delay)
@@ -50,8 +60,16 @@ class MemoryPublisher(End):
 class MemorySubscriber(End):
     """`ports.Subscriber` in memory."""
 
-    def __init__(self, network: "MemoryNetwork", host: str, addresses: Iterable[str]) -> None:
+    def __init__(
+        self,
+        network: "MemoryNetwork",
+        host: str,
+        addresses: Iterable[str],
+        *,
+        principal: Principal = OPEN,
+    ) -> None:
         super().__init__(network, host)
+        self.principal = principal
         self.addresses = tuple(dict.fromkeys(addresses))
         for address in self.addresses:
             to_connect(address)
@@ -109,9 +127,13 @@ class MemoryForwarder(End):
     the time `at` which it arrives here, and counts only if this broker still exists then.
     """
 
-    def __init__(self, network: "MemoryNetwork", host: str, *, xsub: str, xpub: str) -> None:
+    def __init__(
+        self, network: "MemoryNetwork", host: str, *, xsub: str, xpub: str, grant: Grant | None = None
+    ) -> None:
         super().__init__(network, host)
         self.closed_at = float("inf")
+        self._grant = grant
+        self._refused: set[tuple[MemorySubscriber, bytes]] = set()
         self._effective: dict[tuple[MemorySubscriber, bytes], float] = {}
         first = network.bind(xsub, host=host, end=self)
         try:
@@ -128,8 +150,17 @@ class MemoryForwarder(End):
         """Whether the subscriber is connected to this broker's XPUB."""
         return self.addresses[1] in subscriber.addresses
 
+    def takes(self, publisher: MemoryPublisher) -> bool:
+        """Whether the publisher may publish here: anybody, or where subscriptions are granted, servers."""
+        return self._grant is None or publisher.principal.role == "server"
+
     def attach(self, subscriber: MemorySubscriber, topic: bytes, *, at: float) -> None:
-        """A subscription sets out at the time `at`; if it is lost, nothing changes."""
+        """A subscription sets out at the time `at`; if it is lost or not granted, nothing changes."""
+        if (subscriber, topic) in self._refused:
+            return
+        if self._grant is not None and not self._grant(subscriber.principal, topic):
+            self._refused.add((subscriber, topic))
+            return
         delays = subscriber.ways(self.host, kind="subscription", size=len(topic))
         if delays:
             self._effective[subscriber, topic] = at + min(delays)
@@ -137,6 +168,7 @@ class MemoryForwarder(End):
     def detach(self, subscriber: MemorySubscriber, topic: bytes) -> None:
         """A subscription ended."""
         self._effective.pop((subscriber, topic), None)
+        self._refused.discard((subscriber, topic))
 
     def forward(self, publication: Publication, *, at: float) -> None:
         """Pass a publication on that arrives at the time `at`."""

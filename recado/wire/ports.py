@@ -6,19 +6,21 @@ end.  Ends belong to one event loop; `receive_batch` may be awaited by one task 
 never waits: what does not fit is refused (False) or dropped, and counted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from recado.protocol.limits import DRAIN_MESSAGES_MAX
 
 
 class Principal(NamedTuple):
-    """Who is at the other end of a connection, as the transport proved it.
+    """Who is at the other end of a connection, as far as the transport can prove it.
 
-    `role`: "server", "broker", "reference" or "operator" by the roster; "key": a proved key that the
-    roster does not name; "local": a Unix user of this host; "open": nobody proved anything.  `key`: 32
-    raw bytes, or b"" without one.
+    `role`: what the roster says of the key, "server", "broker", "reference" or "operator"; "key" is one
+    that proved itself and is in no roster, "local" a Unix user at an ``ipc://`` address, "open" anybody,
+    where nothing is proved.  `name` is
+    "" if unknown.  `key`: the 32 bytes of the public key, b"" if there is none.  `address`: where it
+    comes from, as the carrier tells it; no more than a hint.
     """
 
     role: str
@@ -27,7 +29,9 @@ class Principal(NamedTuple):
     address: str = ""
 
 
-OPEN = Principal("open")
+OPEN: Final = Principal("open")
+
+Grant = Callable[[Principal, bytes], bool]  # whether one may subscribe to exactly this topic
 
 
 class Incoming(NamedTuple):
@@ -35,11 +39,12 @@ class Incoming(NamedTuple):
 
     `envelope`: the routing frames to give back verbatim with the reply (routing id, correlation
     frames, empty delimiter if there was one).  `body`: the one body frame, or None if the frames
-    after the envelope were not exactly one (junk: answer with an error).
+    after the envelope were not exactly one (junk: answer with an error).  `principal`: who sent it.
     """
 
     envelope: tuple[bytes, ...]
     body: bytes | None
+    principal: Principal = OPEN
 
 
 class Outgoing(NamedTuple):
@@ -110,8 +115,11 @@ class Subscriber(Protocol):
 class Network(Protocol):
     """Where ends come from.  Addresses are ``tcp://host:port`` or ``ipc://path``."""
 
-    def listener(self, address: str) -> AbstractAsyncContextManager[Listener]:
-        """Bind.  Raises `WireError` if the address is taken or unusable."""
+    def listener(self, address: str, *, local: str = "") -> AbstractAsyncContextManager[Listener]:
+        """Bind, and if `local` is given at that ``ipc://`` address too.
+
+        Raises `WireError` if an address is taken or unusable.
+        """
 
     def asker(self, address: str) -> AbstractAsyncContextManager[Asker]:
         """Connect in the background, reconnecting for as long as it is open."""
@@ -122,8 +130,12 @@ class Network(Protocol):
     def subscriber(self, addresses: Iterable[str]) -> AbstractAsyncContextManager[Subscriber]:
         """Connect to the XPUB of every broker given."""
 
-    def forwarder(self, xsub: str, xpub: str) -> AbstractAsyncContextManager[tuple[str, str]]:
+    def forwarder(
+        self, xsub: str, xpub: str, *, grant: Grant | None = None
+    ) -> AbstractAsyncContextManager[tuple[str, str]]:
         """The broker's heart: bind both and forward publications and subscriptions until left.
 
-        Gives the two bound addresses.  Raises `WireError` if one is taken.
+        With `grant` only servers publish, and a subscription counts only if it is granted; it is
+        asked for once per connection.  Gives the two bound addresses.  Raises `WireError` if one is
+        taken.
         """

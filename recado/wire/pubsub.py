@@ -1,93 +1,198 @@
-"""The publishing end, the subscribing end, and the forwarder between them."""
+"""The publishing end and the subscribing end."""
 
-import itertools
-import threading
 from collections.abc import Iterable
 
+import anyio
+import anyio.lowlevel
 import zmq
 
 from recado.protocol.limits import (
     DRAIN_MESSAGES_MAX,
     PUBLICATIONS_QUEUED_MAX,
     REQUEST_FRAME_BYTES_MAX,
-    TOPIC_FRAME_BYTES_MAX,
 )
 from recado.wire import frames
 from recado.wire.frames import RawSocket
+from recado.wire.lines import REDIAL_SECONDS, Line
 from recado.wire.ports import Publication, WireError
-from recado.wire.sockets import Socket, WireOptions, bind, connect, open_socket
+from recado.wire.security import Security
+from recado.wire.sockets import Socket, WireOptions, connect, open_socket
 
-_numbers = itertools.count(1)
+_QUIET_TURNS = 4  # a subscriber that hears nothing looks after its connections this much more rarely
+
+
+class _Connections:
+    """Sockets of one kind, connected to the addresses: one for all, or secured one for each.
+
+    Secured, what libzmq tells about handshakes must be told apart, and it does not say of which address.
+    """
+
+    def __init__(
+        self,
+        context: "zmq.Context[RawSocket]",
+        kind: int,
+        addresses: Iterable[str],
+        *,
+        options: WireOptions,
+        security: Security | None,
+    ) -> None:
+        self.sockets: list[Socket] = []
+        self._lines: list[Line] = []
+        unique = list(dict.fromkeys(addresses))
+        try:
+            if security is None or not unique:
+                self._connect_plainly(open_pubsub(context, kind, options=options), unique)
+                return
+            for address in unique:
+                raw = open_pubsub(context, kind, options=options)
+                self._lines.append(Line(context, raw, address, security))
+                self.sockets.append(Socket(raw))
+        except WireError:
+            self.close()
+            raise
+
+    def _connect_plainly(self, raw: RawSocket, addresses: list[str]) -> None:
+        for address in addresses:
+            connect(raw, address)
+        self.sockets.append(Socket(raw))
+
+    @property
+    def secured(self) -> bool:
+        return bool(self._lines)
+
+    def keep(self) -> None:
+        """Look after secured connections."""
+        for line in self._lines:
+            line.keep()
+
+    def close(self) -> None:
+        for line in self._lines:
+            line.close()
+        for socket in self.sockets:
+            socket.close()
 
 
 class ZeroMQPublisher:
-    """`ports.Publisher` over a PUB socket.  A broker that does not read is dropped for, silently."""
+    """`ports.Publisher` over PUB sockets.  A broker that does not read is dropped for, silently."""
 
     def __init__(
-        self, context: "zmq.Context[RawSocket]", addresses: Iterable[str], options: WireOptions
+        self,
+        context: "zmq.Context[RawSocket]",
+        addresses: Iterable[str],
+        options: WireOptions,
+        security: Security | None = None,
     ) -> None:
-        raw = _open(context, zmq.PUB, options=options)
-        for address in dict.fromkeys(addresses):
-            connect(raw, address)
-        self._socket = Socket(raw)
+        self._connections = _Connections(context, zmq.PUB, addresses, options=options, security=security)
 
     def publish(self, publications: Iterable[Publication]) -> None:
         """Hand over without waiting.  Raises `WireError` only once closed."""
-        raw = self._socket.raw
+        self.keep()
+        raws = [socket.raw for socket in self._connections.sockets]
         for topic, body in publications:
-            frames.send(raw, (topic,), body)
+            for raw in raws:
+                frames.send(raw, (topic,), body)
+
+    def keep(self) -> None:
+        """Look after secured connections; `publish` does so too."""
+        self._connections.keep()
 
     def close(self) -> None:
-        self._socket.close()
+        self._connections.close()
 
 
 class ZeroMQSubscriber:
-    """`ports.Subscriber` over a SUB socket.  `malformed` counts messages not of two frames."""
+    """`ports.Subscriber` over SUB sockets.  `malformed` counts messages not of two frames."""
 
     def __init__(
-        self, context: "zmq.Context[RawSocket]", addresses: Iterable[str], options: WireOptions
+        self,
+        context: "zmq.Context[RawSocket]",
+        addresses: Iterable[str],
+        options: WireOptions,
+        security: Security | None = None,
     ) -> None:
-        raw = _open(context, zmq.SUB, options=options)
-        for address in dict.fromkeys(addresses):
-            connect(raw, address)
-        self._socket = Socket(raw)
+        self._connections = _Connections(context, zmq.SUB, addresses, options=options, security=security)
         self._topics: set[bytes] = set()
+        self._turns = 0
         self.malformed = 0
 
     def subscribe(self, topic: bytes) -> None:
         """Receive what begins with `topic`.  A topic counts once, however often subscribed."""
-        if topic not in self._topics:
-            self._socket.raw.setsockopt(zmq.SUBSCRIBE, topic)
-            self._topics.add(topic)
-            self._socket.recheck()
+        self._set(zmq.SUBSCRIBE, topic, change=topic not in self._topics)
+        self._topics.add(topic)
 
     def unsubscribe(self, topic: bytes) -> None:
         """Stop receiving `topic`, what has already arrived included; not subscribed is harmless."""
-        if topic in self._topics:
-            self._socket.raw.setsockopt(zmq.UNSUBSCRIBE, topic)
-            self._topics.discard(topic)
-            self._socket.recheck()
+        self._set(zmq.UNSUBSCRIBE, topic, change=topic in self._topics)
+        self._topics.discard(topic)
+
+    def _set(self, option: int, topic: bytes, *, change: bool) -> None:
+        for socket in self._connections.sockets if change else ():
+            socket.raw.setsockopt(option, topic)
+            socket.recheck()
 
     async def receive_batch(self, most: int = DRAIN_MESSAGES_MAX) -> list[Publication]:
         """At least one publication, at most `most`.  Raises `WireError` once closed."""
         while True:
-            batch = await self._socket.receive_batch(most)
+            batch = await self._receive(most)
             publications = [Publication(*message) for message in batch if len(message) == 2]
             self.malformed += len(batch) - len(publications)
             if publications:
                 return publications
 
+    async def _receive(self, most: int) -> list[list[bytes]]:
+        if not self._connections.secured:
+            return await self._connections.sockets[0].receive_batch(most)
+        self._connections.keep()
+        with anyio.move_on_after(REDIAL_SECONDS * _QUIET_TURNS):
+            await self._wait_for_any()
+        return self._take(most)
+
+    async def _wait_for_any(self) -> None:
+        """Return when one of the sockets can be read."""
+        sockets = self._connections.sockets
+        if len(sockets) == 1:
+            await sockets[0].wait_readable()
+            return
+        if any(frames.readable(socket.raw) for socket in sockets):
+            await anyio.lowlevel.checkpoint()
+            return
+        refusals: list[WireError] = []
+
+        async def wait(socket: Socket) -> None:
+            try:
+                await socket.wait_readable()
+            except WireError as error:
+                refusals.append(error)
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            for socket in sockets:
+                tasks.start_soon(wait, socket)
+        if refusals:
+            raise refusals[0]
+
+    def _take(self, most: int) -> list[list[bytes]]:
+        """What has arrived, another socket first each time."""
+        sockets = self._connections.sockets
+        self._turns += 1
+        batch: list[list[bytes]] = []
+        for place in range(len(sockets)):
+            socket = sockets[(place + self._turns) % len(sockets)]
+            batch += socket.receive(most - len(batch))
+        return batch
+
     def close(self) -> None:
-        self._socket.close()
+        self._connections.close()
 
 
-def _open(
+def open_pubsub(
     context: "zmq.Context[RawSocket]",
     kind: int,
     *,
     options: WireOptions,
     frame_bytes_max: int = REQUEST_FRAME_BYTES_MAX,
 ) -> RawSocket:
+    """A socket that publications go through, with the bounds of their queues and frames."""
     return open_socket(
         context,
         kind,
@@ -96,53 +201,3 @@ def _open(
         receive_queue=PUBLICATIONS_QUEUED_MAX,
         frame_bytes_max=frame_bytes_max,
     )
-
-
-class Forwarder:
-    """XSUB and XPUB, bound, with libzmq forwarding between them in one thread of its own.
-
-    The thread runs no Python between its start and its end, so the fan-out costs the event loop
-    nothing.  For a subscriber that does not read `PUBLICATIONS_QUEUED_MAX` messages wait, further
-    ones are dropped for it alone.  Raises `WireError` if an address cannot be bound.
-    """
-
-    def __init__(
-        self, context: "zmq.Context[RawSocket]", *, xsub: str, xpub: str, options: WireOptions
-    ) -> None:
-        incoming = _open(context, zmq.XSUB, options=options)
-        xsub_address = bind(incoming, xsub)
-        outgoing = _open(context, zmq.XPUB, options=options, frame_bytes_max=TOPIC_FRAME_BYTES_MAX)
-        try:
-            xpub_address = bind(outgoing, xpub)
-        except WireError:
-            incoming.close(linger=0)
-            raise
-        self.addresses = xsub_address, xpub_address
-        self._control, controlled = _pair(context)
-        self._raw_sockets = [incoming, outgoing, self._control, controlled]
-        self._thread = threading.Thread(
-            target=zmq.proxy_steerable,
-            args=(incoming, outgoing, None, controlled),
-            name="recado-forwarder",
-            daemon=True,
-        )
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop forwarding and close.  Waits for the thread, which looks at its control at every turn."""
-        if self._control.closed:
-            return
-        self._control.send(b"TERMINATE", zmq.DONTWAIT)
-        self._thread.join()
-        for raw in self._raw_sockets:
-            raw.close()
-
-
-def _pair(context: "zmq.Context[RawSocket]") -> tuple[RawSocket, RawSocket]:
-    address = f"inproc://forwarder-{next(_numbers)}"
-    ends = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
-    for raw in ends:
-        raw.setsockopt(zmq.LINGER, 0)
-    ends[0].bind(address)
-    ends[1].connect(address)
-    return ends

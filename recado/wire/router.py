@@ -14,11 +14,13 @@ from recado.protocol.limits import (
 )
 from recado.wire import frames
 from recado.wire.frames import RawSocket
-from recado.wire.ports import Incoming, Outgoing
-from recado.wire.sockets import Socket, WireOptions, bind, open_socket
+from recado.wire.guard import Guard, guarded_bind
+from recado.wire.ports import OPEN, Incoming, Outgoing, Principal
+from recado.wire.security import decode_user_id
+from recado.wire.sockets import Socket, WireOptions, open_socket
 
 
-def parse(message: list[bytes]) -> Incoming:
+def parse(message: list[bytes], principal: Principal = OPEN) -> Incoming:
     """Tell envelope and body of a ROUTER's message apart.
 
     The envelope goes up to the first empty frame after the routing id (the delimiter), the body is
@@ -26,16 +28,16 @@ def parse(message: list[bytes]) -> Incoming:
     All else is junk: the body is None and the envelope leads back to the sender as well as it can.
     """
     if len(message) == 2:
-        return Incoming((message[0],), message[1])
+        return Incoming((message[0],), message[1], principal)
     too_long = len(message) > MESSAGE_FRAMES_MAX
     try:
         body_at = message.index(b"", 1) + 1
     except ValueError:
-        return Incoming((message[0],), None)
+        return Incoming((message[0],), None, principal)
     envelope = tuple(message[:body_at])
     if too_long or len(message) != body_at + 1:
-        return Incoming(envelope, None)
-    return Incoming(envelope, message[body_at])
+        return Incoming(envelope, None, principal)
+    return Incoming(envelope, message[body_at], principal)
 
 
 class _LargeReplies:
@@ -70,7 +72,15 @@ class Router:
     `LISTENER_REPLIES_QUEUED_MAX` replies, of large ones at most `LARGE_REPLIES_BYTES_QUEUED_MAX`.
     """
 
-    def __init__(self, context: "zmq.Context[RawSocket]", address: str, options: WireOptions) -> None:
+    def __init__(
+        self,
+        context: "zmq.Context[RawSocket]",
+        address: str,
+        options: WireOptions,
+        *,
+        local: str = "",
+        guard: Guard | None = None,
+    ) -> None:
         raw = open_socket(
             context,
             zmq.ROUTER,
@@ -82,9 +92,17 @@ class Router:
         raw.setsockopt(zmq.ROUTER_MANDATORY, 1)
         # A client with an id of its own that comes back before its old connection was given up
         # would otherwise be ignored for ever.  Ids made by libzmq cannot be taken over by name.
-        raw.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        self._address = bind(raw, address)
-        self._socket = Socket(raw)
+        # Secured, where clients do not trust each other, nobody's replies may be taken over at all.
+        raw.setsockopt(zmq.ROUTER_HANDOVER, int(guard is None))
+        self._guard = guard
+        self._address = guarded_bind(raw, address, guard=guard)
+        if local:
+            guarded_bind(raw, local, guard=guard)
+        if guard is None:
+            self._socket = Socket(raw)
+        else:
+            self._socket = Socket(raw, frames.receive_identified)
+            guard.watch(raw)
         self._large = _LargeReplies()
         self.dropped = 0
 
@@ -95,7 +113,10 @@ class Router:
 
     async def receive_batch(self, most: int = DRAIN_MESSAGES_MAX) -> list[Incoming]:
         """At least one request, at most `most`.  Raises `WireError` once closed."""
-        return [parse(message) for message in await self._socket.receive_batch(most)]
+        batch = await self._socket.receive_batch(most)
+        if self._guard is None:
+            return [parse(message) for message in batch]
+        return [parse(message, decode_user_id(message.pop())) for message in batch]
 
     def send(self, replies: Iterable[Outgoing]) -> int:
         """Send without waiting; returns how many found their client still there and reading."""
@@ -123,4 +144,6 @@ class Router:
         return tracker is not None
 
     def close(self) -> None:
+        if self._guard is not None:
+            self._guard.forget(self._socket.watched)
         self._socket.close()

@@ -14,6 +14,7 @@ Writability is never waited for: queues are bounded and refuse.
 import errno
 import os
 import socket as unix
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
@@ -53,8 +54,13 @@ class WireOptions:
 class Socket:
     """One ZeroMQ socket of one event loop; one task at a time may wait for it."""
 
-    def __init__(self, raw: RawSocket) -> None:
+    def __init__(
+        self,
+        raw: RawSocket,
+        receive: Callable[[RawSocket], tuple[list[bytes], bool]] = frames.receive,
+    ) -> None:
         self._raw = raw
+        self._receive_message = receive
         self._fd = int(raw.getsockopt(zmq.FD))
         self._parked: anyio.CancelScope | None = None
         self._waiting = False
@@ -66,6 +72,11 @@ class Socket:
         """The pyzmq socket, for options; call `recheck` after using it.  Raises `WireError` if closed."""
         if self._closed:
             raise WireError(CLOSED)
+        return self._raw
+
+    @property
+    def watched(self) -> RawSocket:
+        """The pyzmq socket, closed or not: to be recognised, not to be used."""
         return self._raw
 
     async def wait_readable(self) -> None:
@@ -113,7 +124,7 @@ class Socket:
                 if self._skipping:
                     break
             try:
-                message, self._skipping = frames.receive(raw)
+                message, self._skipping = self._receive_message(raw)
             except zmq.Again:
                 break
             batch.append(message)
