@@ -89,7 +89,7 @@ class Server:
             self.announcements.beacons,
             self.announcements.listen,
             PeerRecords(node, offsets_ms=rounds.offsets_ms).run,
-            DiskWatch(node).run,
+            DiskWatch(node, changed=lambda slow: self.elections.disk_is(slow=slow)).run,
             donor.run,
             Bootstrap(node, askers).run,
             scrub.run,

@@ -1,9 +1,11 @@
-"""The disk's state: full, and then read-only until there is room again (A32); slow, and then shedding (A31).
+"""The disk's state: full, then read-only until there is room (A32); slow, then shedding, and no lead (A31).
 
 A full disk takes no writes and no pages of peers, but reads, pulls by others, clocks and votes go on:
 the reserve was given up for what the node itself must still write.  Every `probe_seconds` the task
 tries to take the reserve back and then to write a fact; when both succeed, writes are taken again.
 """
+
+from collections.abc import Callable
 
 import trio
 
@@ -15,10 +17,11 @@ PROBED_KEY = "disk_probed"
 
 
 class DiskWatch:
-    """The task `run`."""
+    """The task `run`.  `changed` is told when the disk becomes slow, and when it is well again."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, changed: Callable[[bool], None]) -> None:
         self._node = node
+        self._changed = changed
         self._told_full = False
         self._probe_at = 0.0
         commits = node.commits
@@ -50,7 +53,9 @@ class DiskWatch:
             log.error("disk is slow, writes are refused", commit_seconds=seconds, backlog=commits.backlog)
         elif commits.slow and not slow:
             log.info("disk is fast again, writes are taken")
-        commits.slow = slow
+        if slow is not commits.slow:
+            commits.slow = slow
+            self._changed(slow)
 
     async def _watch_room(self) -> None:
         commits, log = self._node.commits, self._node.log

@@ -56,6 +56,7 @@ class Elections:
         self.changed: list[Callable[[Epoch | None, bool], None]] = []
         self.announce: Callable[[Epoch], None] = lambda _epoch: None
         self._refusals: dict[str, object] = {}
+        self._hung_at: list[float] = []
         self.bully = machine_of(node)
         node.acting = lambda: self.bully.acting(node.lease_now())
         node.election = self.describe
@@ -116,6 +117,27 @@ class Elections:
     def heard(self, epoch: Epoch | None) -> None:
         """An announcement on the topic `servers`: a hint."""
         self._carry_out(self.bully.announced(epoch, self._now()))
+
+    def disk_is(self, *, slow: bool) -> None:
+        """A31: whose disk hangs can keep no epoch: give up the lead, stand again when the disk is well.
+
+        A disk that hangs again and again is as a server that starts again and again: each time it holds
+        back longer (B2), and always longer than it takes to see the next commit hang.
+        """
+        now = self._now()
+        self._hung_at = [at for at in self._hung_at if now - at < RECENT_STARTS_MS / 1000][-STARTS_KEPT:]
+        if not slow:
+            holding = timings_of(self._node).holding(len(self._hung_at), fast=False)
+            self.bully.rejoin(now + max(holding, 2 * self._node.config.disk.slow_seconds))
+            self._bell.ring()
+            return
+        self._hung_at.append(now)
+        effects = self.bully.resign()
+        # What is given up needs not be durable, and the disk is what everything else waits for.
+        for effect in effects:
+            if isinstance(effect, Ask):
+                self._send(effect)
+        self._carry_out([effect for effect in effects if not isinstance(effect, Ask)])
 
     async def resign(self) -> None:
         """On the way out: give up the lead, and tell the members without waiting long."""

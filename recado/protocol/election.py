@@ -34,7 +34,7 @@ from enum import StrEnum
 from typing import Any
 
 from recado.protocol.effects import Note
-from recado.protocol.election_state import EpochLedger, Office, Patience, is_now, refusal
+from recado.protocol.election_state import EpochLedger, Office, Patience, announcement, is_now, refusal
 from recado.protocol.election_values import (
     Announce,
     Answer,
@@ -237,10 +237,7 @@ class Bully:
         return self._epochs.fence(epoch)
 
     def resign(self) -> list[Effect]:
-        """This process stops: give up what it leads or stands for, so that nobody waits for silence.
-
-        From then on it stands for nothing and objects to nobody.
-        """
+        """Give up what it leads or stands for; stand for nothing and object to nobody until `rejoin`."""
         campaign, self._campaign = self._campaign, None
         epoch = campaign.epoch if campaign is not None else self.coordinator
         gives_up = (campaign is not None or self.leading) and epoch is not None
@@ -249,6 +246,10 @@ class Bully:
         if gives_up and epoch is not None and self._others:
             effects.append(self._ask("release", Release(epoch=epoch)))
         return effects
+
+    def rejoin(self, hold_until: float) -> None:
+        """Take part again, but depose nobody before then, as after a start (A31, B2)."""
+        self._patience.rejoin(hold_until)
 
     # Standing ------------------------------------------------------------------------------------
 
@@ -325,8 +326,7 @@ class Bully:
 
     def _announce(self, epoch: Epoch, now: float) -> list[Effect]:
         self._announced_at = now
-        fields = {"coordinator": epoch.name, "epoch": epoch.n}
-        return [Announce(epoch), Note("announced on `servers`", fields)]
+        return announcement(epoch)
 
     def _outdated(self) -> bool:
         return self.coordinator is not None and self.coordinator < self._epochs.seen

@@ -11,9 +11,8 @@ from typing import Any
 from recado.protocol.effects import Note
 from recado.protocol.election_lease import Candidacy, Nonces, Promise, Promises, Stage
 from recado.protocol.election_rules import Rules
-from recado.protocol.election_state import EpochLedger, Office, refusal
+from recado.protocol.election_state import EpochLedger, Office, announcement, refusal
 from recado.protocol.election_values import (
-    Announce,
     Ask,
     Effect,
     ElectionTimings,
@@ -256,8 +255,7 @@ class Electorate:
 
     def _announce(self, epoch: Epoch, now: float) -> list[Effect]:
         self._announced_at = now
-        fields = {"coordinator": epoch.name, "epoch": epoch.n}
-        return [Announce(epoch), Note("announced on `servers`", fields)]
+        return announcement(epoch)
 
     def _check(self, now: float) -> list[Effect]:
         """Somebody whose words carry no epoch misses the coordinator, or claims to be one."""

@@ -216,12 +216,13 @@ class QuorumBully(Electorate):
         return effects + self._office.follow(epoch, heard=heard, direct=False)
 
     def resign(self) -> list[Effect]:
-        """This process stops: give up what it leads or stands for, so that nobody waits for silence.
-
-        From then on it stands for nothing and objects to nobody.
-        """
+        """Give up what it leads or stands for; stand for nothing and object to nobody until `rejoin`."""
         self._listen_until = self._hold_until = inf
         return self._give_up()
+
+    def rejoin(self, hold_until: float) -> None:
+        """Take part again, but depose nobody before then, as after a start (A31, B2)."""
+        self._listen_until, self._hold_until = -inf, hold_until
 
     # Before an election: canvass, depose ---------------------------------------------------------
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from recado.protocol.effects import Note
 from recado.protocol.election_values import (
+    Announce,
     Effect,
     ElectionTimings,
     Follow,
@@ -219,6 +220,16 @@ class Patience:
         """Stand for nothing and object to nobody from now on."""
         self._listen_until = self._hold_until = inf
         self.leaver = None
+
+    def rejoin(self, hold_until: float) -> None:
+        """After `resign`: stand again, but depose nobody before then."""
+        self._listen_until, self._hold_until = -inf, hold_until
+
+
+def announcement(epoch: Epoch) -> list[Effect]:
+    """What tells everybody that `epoch` has its coordinator."""
+    fields = {"coordinator": epoch.name, "epoch": epoch.n}
+    return [Announce(epoch), Note("announced on `servers`", fields)]
 
 
 def is_now(epoch: Epoch) -> Note:
