@@ -16,6 +16,7 @@ from daemons.server.disk import DiskWatch
 from daemons.server.donor import Donor
 from daemons.server.election import Elections
 from daemons.server.heartbeat import Heartbeat
+from daemons.server.in_force import InForce
 from daemons.server.node import Node, Surroundings
 from daemons.server.peer_records import PeerRecords
 from daemons.server.peer_services import PeerServices
@@ -124,9 +125,13 @@ async def run_server(
     log: Callable[..., Logger],
     stopping: trio.Event,
     ready: Callable[[dict[str, str]], None],
+    in_force: InForce | None = None,
 ) -> None:
-    """Serve until `stopping`.  The caller owns the network and the store, and closes them afterwards."""
-    node = Node(config, store=store, surroundings=surroundings, log=log)
+    """Serve until `stopping`.  The caller owns the network and the store, and closes them afterwards.
+
+    `in_force`: keys, roster and rates, looked at anew by each request; None: open mode.
+    """
+    node = Node(config, store=store, surroundings=surroundings, log=log, in_force=in_force)
     if store.damaged is not None:
         node.log.error("replica was damaged, starting empty", moved_to=str(store.damaged))
     server = Server(node)

@@ -9,7 +9,7 @@ from recado.protocol.errors import Refused
 from recado.protocol.lamport import LamportClock
 from recado.protocol.limits import ID_BYTES_MAX
 from recado.protocol.messages import Asked, Write
-from recado.wire.ports import Listener, Outgoing
+from recado.wire.ports import OPEN, Listener, Outgoing, Principal
 
 
 class Replies:
@@ -50,10 +50,13 @@ class Replies:
 class Call:
     """A request and where its reply goes.  Exactly one of `reply` and `refuse` is called, once."""
 
-    __slots__ = ("asked", "checked", "counted", "envelope", "id", "replies")
+    __slots__ = ("asked", "checked", "counted", "envelope", "id", "principal", "replies")
 
-    def __init__(self, asked: Asked, envelope: tuple[bytes, ...], replies: Replies) -> None:
+    def __init__(
+        self, asked: Asked, envelope: tuple[bytes, ...], replies: Replies, principal: Principal = OPEN
+    ) -> None:
         self.asked = asked
+        self.principal = principal  # who asks, as far as the transport could prove it
         self.envelope = envelope
         self.replies = replies
         self.id: bytes | None = None  # of a write: as given or derived; None: to be minted

@@ -9,6 +9,7 @@ import msgspec
 from daemons.server.calls import Call, Replies
 from daemons.server.commit import Committer, GroupCommit, commit_inline
 from daemons.server.directory import Directory
+from daemons.server.in_force import Given, InForce
 from daemons.shared.logging import Logger
 from daemons.shared.tally import Tallies
 from recado.config import Config
@@ -20,6 +21,7 @@ from recado.protocol.limits import MEMBER_COMPLAINTS_MAX
 from recado.protocol.log import ReplicationLog
 from recado.protocol.messages import Entry, Level
 from recado.protocol.vector import Vector, VectorLink
+from recado.secured import NodeSecurity
 from recado.settings import Member
 from storage.replica import Replica
 
@@ -57,8 +59,10 @@ class Node:
         store: Replica,
         surroundings: Surroundings,
         log: Callable[..., Logger],
+        in_force: InForce | None = None,
     ) -> None:
         self.config = config
+        self.in_force: InForce = in_force or Given(config=config)
         self.store = store
         self.surroundings = surroundings
         self.name = config.node.name
@@ -108,6 +112,11 @@ class Node:
         self.damaged: Callable[[str, int], None] = lambda _origin, _seq: None  # an entry here is not sound
         self.damage: Callable[[], int] = lambda: 0  # how many entries wait for their repair
         self.catch_up: Callable[[], Awaitable[None]] = _nothing_to_catch_up
+
+    @property
+    def security(self) -> NodeSecurity | None:
+        """This node's keys and the roster, as they are now; None in open mode."""
+        return self.in_force.security
 
     def refresh(self) -> None:
         """Look at the clocks once for a whole batch: every look costs as much as a short request."""

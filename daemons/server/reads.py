@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from daemons.server.calls import Call
+from daemons.server.drafts import Missing
 from daemons.server.node import Node
-from daemons.server.writes import Missing
 from recado import __version__
 from recado.protocol import names
 from recado.protocol.errors import Refused

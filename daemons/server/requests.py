@@ -12,10 +12,11 @@ import trio
 
 from daemons.server.calls import Call, error_data
 from daemons.server.donor import Donor
+from daemons.server.drafts import Missing
 from daemons.server.node import Node
 from daemons.server.peer_services import PeerServices
 from daemons.server.reads import Reads
-from daemons.server.writes import Missing, Writes
+from daemons.server.writes import Writes
 from daemons.shared.replies import malformed_text
 from recado.protocol import codec
 from recado.protocol.errors import Malformed, Refused
@@ -126,7 +127,7 @@ class Requests:
             data = error_data("malformed", malformed_text(error.reason))
             node.replies.add(incoming.envelope, error.service, data, asked_clock=error.clock)
             return None
-        return Call(asked, incoming.envelope, node.replies)
+        return Call(asked, incoming.envelope, node.replies, incoming.principal)
 
     def _serve_batch(self, calls: list[Call]) -> None:
         self._writes.prefetch(calls)
