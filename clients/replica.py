@@ -29,6 +29,10 @@ _paths = click.argument(
     "paths", nargs=-1, metavar="[REPLICA.DB]...", type=click.Path(path_type=Path, dir_okay=False)
 )
 
+_direct = click.option(
+    "--direct", is_flag=True, help="Show what was said in direct messages and in private channels too."
+)
+
 
 def _chosen(paths: tuple[Path, ...], data: Path) -> list[Path]:
     """The files named, or all replicas under the data directory."""
@@ -126,15 +130,19 @@ def replica() -> None:
 @click.option(
     "--view", "views", type=click.Choice(VIEW_NAMES), multiple=True, help="Only this view; repeatable."
 )
+@_direct
 @json_option
-def dump_command(*, paths: tuple[Path, ...], data: Path, views: tuple[str, ...], as_json: bool) -> None:
+def dump_command(
+    *, paths: tuple[Path, ...], data: Path, views: tuple[str, ...], direct: bool, as_json: bool
+) -> None:
     """Write a replica's views as text: tab-separated with a heading, or JSON lines.
 
-    Without a file: the first replica under the data directory (they hold the same).
+    Without a file: the first replica under the data directory (they hold the same).  Of direct messages
+    and of private channels only the sizes are shown, unless --direct asks for the texts.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     for path in paths or _chosen(paths, data)[:1]:
-        _read(lambda path=path: _dump(path, views or VIEW_NAMES, as_json=as_json))  # type: ignore[misc]
+        _read(lambda path=path: _dump(path, views or VIEW_NAMES, direct=direct, as_json=as_json))  # type: ignore[misc]
 
 
 @replica.command(
@@ -144,15 +152,16 @@ def dump_command(*, paths: tuple[Path, ...], data: Path, views: tuple[str, ...],
 )
 @_paths
 @data_option
+@_direct
 @json_option
-def quarantine_command(*, paths: tuple[Path, ...], data: Path, as_json: bool) -> None:
+def quarantine_command(*, paths: tuple[Path, ...], data: Path, direct: bool, as_json: bool) -> None:
     """Show what replicas keep aside: entries that can't be shown, and what peers sent that was refused."""
     for path in _chosen(paths, data):
-        _read(lambda path=path: _quarantine(path, as_json=as_json))  # type: ignore[misc]
+        _read(lambda path=path: _quarantine(path, direct=direct, as_json=as_json))  # type: ignore[misc]
 
 
-def _quarantine(path: Path, *, as_json: bool) -> None:
-    rows = list(quarantined(path))
+def _quarantine(path: Path, *, direct: bool, as_json: bool) -> None:
+    rows = list(quarantined(path, direct=direct))
     for row in rows:
         if as_json:
             document(replica=str(path), **row)
@@ -165,9 +174,9 @@ def _quarantine(path: Path, *, as_json: bool) -> None:
         words(speaker()("quarantine.none", replica=path))
 
 
-def _dump(path: Path, views: tuple[str, ...], *, as_json: bool) -> None:
+def _dump(path: Path, views: tuple[str, ...], *, direct: bool, as_json: bool) -> None:
     shown = ""
-    for row in dump(path, views=views):
+    for row in dump(path, views=views, direct=direct):
         if as_json:
             line = {"schema_version": SCHEMA_VERSION, "replica": str(path), **row}
             print(json.dumps(line, ensure_ascii=False, default=_text))

@@ -2,14 +2,19 @@
 
 Every derived row is a minimum over the set of entries (A18, R9), kept in memory so that SQL is touched
 only when one really moves.  Changes are undone if the batch is not committed.
+
+A name belongs to the user id that registered it with the smallest key; who else goes by it (concurrent
+registrations, secured mode only: without keys the name makes the id) is shown as `views.other_name` says.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from recado.protocol import entry as entries
+from recado.protocol import rules
 from recado.protocol.limits import TEXT_BYTES_MAX
 from recado.protocol.messages import Entry, Kind
+from recado.protocol.views import holder_of, other_name
 from storage.rows import is_known_kind
 
 Key = tuple[int, str, int]  # (lamport, origin, seq): the total order
@@ -18,11 +23,19 @@ NOT_SHOWN_KIND: Final = "unknown kind"
 
 
 class UserRow(NamedTuple):
-    """A user as far as it is known: without `key` only the name that a message carried is."""
+    """A user as far as it is known: without `key` only the name that a message carried is.
+
+    `shown`: the name as people see it, if that is another one.
+    """
 
     name: str
     wall: int | None = None
     key: Key | None = None
+    shown: str | None = None
+
+    @property
+    def shown_name(self) -> str:
+        return self.name if self.shown is None else self.shown
 
 
 class ChannelRow(NamedTuple):
@@ -40,13 +53,19 @@ class Derived:
         users: dict[bytes, UserRow],
         channels: dict[str, ChannelRow],
         shown: dict[int, int],
+        private: set[str],
     ) -> None:
         self.numbers = numbers  # origin → its number in this file
         self.origins = {number: origin for origin, number in numbers.items()}
         self.users = users
         self.channels = channels
         self.shown = shown  # kind → how many entries of it are shown
+        self.private = dict.fromkeys(private, True)  # channels that an entry has said to be private
+        self.renamed: set[bytes] = set()  # users whose shown name another one's registration has changed
         self.registered = sum(row.key is not None for row in users.values())
+        self._bearers: dict[str, tuple[bytes, ...]] = {}  # name → who registered it, or is told to have
+        for uid, row in users.items():
+            self._bearers[row.name] = (*self._bearers.get(row.name, ()), uid)
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
         self._registered_before = self.registered
 
@@ -63,6 +82,7 @@ class Derived:
             else:
                 mapping[key] = before
         self._undo.clear()
+        self.renamed.clear()
         self.registered = self._registered_before
 
     def _set(self, mapping: dict[Any, Any], key: Any, value: Any) -> None:
@@ -109,10 +129,8 @@ class Derived:
         known = self.users.get(author)
         if entry.kind == Kind.LOGIN:
             if known is None or known.key is None or entry.key < known.key:
-                row = UserRow(str(entry.target), entry.wall_ms, entry.key)
                 self.registered += known is None or known.key is None
-                self._set(self.users, author, row)
-                return row
+                return self._name(author, UserRow(str(entry.target), entry.wall_ms, entry.key))
         elif known is None and entry.extra is not None:
             return self._named(entry, author)
         return None
@@ -128,9 +146,38 @@ class Derived:
         name = dict(entries.told_names(entry)).get(uid)
         if name is None:
             return None
-        row = UserRow(name)
+        return self._name(uid, UserRow(name))
+
+    def _name(self, uid: bytes, row: UserRow) -> UserRow:
+        """Put the user's row in place, and the shown names of all whom its name concerns."""
+        before = self.users.get(uid)
         self._set(self.users, uid, row)
-        return row
+        if before is None or before.name != row.name:
+            if before is not None:
+                rest = tuple(u for u in self._bearers[before.name] if u != uid)
+                self._set(self._bearers, before.name, rest)
+                self._settle(before.name)
+            self._set(self._bearers, row.name, (*self._bearers.get(row.name, ()), uid))
+        self._settle(row.name)
+        return self.users[uid]
+
+    def _settle(self, name: str) -> None:
+        bearers = self._bearers[name]
+        rows = {uid: self.users[uid] for uid in bearers}
+        holder = holder_of({uid: row.key for uid, row in rows.items() if row.key is not None})
+        for uid, row in rows.items():
+            shown = None if holder in (None, uid) else other_name(name, uid)
+            if shown != row.shown:
+                self._set(self.users, uid, row._replace(shown=shown))
+                self.renamed.add(uid)
+
+    def now_private(self, entry: Entry) -> str | None:
+        """The channel that this entry, a creation or a rule, says to be private; None if it was known."""
+        name = str(entry.target)
+        if name in self.private or not _says_private(entry):
+            return None
+        self._set(self.private, name, True)
+        return name
 
     def channel_of(self, entry: Entry) -> ChannelRow | None:
         """The row of the entry's channel if this entry changes it."""
@@ -141,6 +188,16 @@ class Derived:
         row = ChannelRow(entry.wall_ms, entry.key)
         self._set(self.channels, entry.target, row)
         return row
+
+
+def _says_private(entry: Entry) -> bool:
+    if not entry.body:
+        return False
+    if entry.kind == Kind.CHANNEL:
+        creation = rules.channel_of(entry.body)
+        return creation is not None and creation.private
+    deed = rules.channel_deed_of(entry.body)
+    return deed is not None and deed.do == "private"
 
 
 class Copy(NamedTuple):

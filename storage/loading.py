@@ -33,17 +33,16 @@ def load_derived(connection: sqlite3.Connection) -> Derived:
     numbers = dict(connection.execute("select origin, number from origin"))
     origins = {number: origin for origin, number in numbers.items()}
     users = {}
-    for uid, name, wall, lamport, number, seq in connection.execute(
-        "select uid, name, wall, lamport, number, seq from user"
-    ):
+    for uid, name, shown, wall, lamport, number, seq in connection.execute("select * from user"):
         key = None if lamport is None else (lamport, origins[number], seq)
-        users[uid] = UserRow(name, wall, key)
+        users[uid] = UserRow(name, wall, key, None if shown == name else shown)
     channels = {
         name: ChannelRow(wall, (lamport, origins[number], seq))
         for name, wall, lamport, number, seq in connection.execute("select * from channel")
     }
     shown = dict(connection.execute("select kind, count(*) from entry where shown group by kind"))
-    return Derived(numbers=numbers, users=users, channels=channels, shown=shown)
+    private = {name for (name,) in connection.execute("select name from private_channel")}
+    return Derived(numbers=numbers, users=users, channels=channels, shown=shown, private=private)
 
 
 def thin_milestones(connection: sqlite3.Connection) -> None:

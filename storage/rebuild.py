@@ -16,20 +16,23 @@ from recado.protocol.messages import Entry, Kind
 from storage.database import Damaged
 from storage.derived import NOT_SHOWN_KIND, Copy, Derived, larger_copies
 from storage.loading import read_meta
-from storage.rows import ENTRY_COLUMNS, EntryRow, known_kinds
+from storage.rows import ENTRY_COLUMNS, EntryRow, known_kinds, stored_body
 
 DERIVED_KEY: Final = "derived"
-RULES: Final = 1  # to be raised when other entries than before are shown, or others win
+RULES: Final = 2  # to be raised when other entries than before are shown, or others win
 _ROWS_AT_A_TIME: Final = 5000
 _ROWS: Final = (
     f"select ?, {ENTRY_COLUMNS}, shown from entry where number = ? and seq > ? order by seq limit ?"
 )
+_BODY_COLUMN: Final = EntryRow._fields.index("body")
 _REPEATED: Final = "select id from entry where id is not null group by id having count(*) > 1"
 _COPIES: Final = "select author, kind, target, body, lamport, number, seq from entry where id = ? and shown"
 # As `storage.writer` writes them.
 _USER: Final = "insert into user values(?,?,?,?,?,?,?)"
 _CHANNEL: Final = "insert into channel values(?,?,?,?,?)"
 _QUARANTINE: Final = "insert or ignore into quarantine values(?,?,?,'',null)"
+_PRIVATE: Final = "insert into private_channel values(?)"
+_BODY: Final = "update entry set body = ? where number = ? and seq = ?"
 _HIDE: Final = "update entry set shown = ? where number = ? and seq = ?"
 
 
@@ -50,12 +53,14 @@ def _rules() -> dict[str, Any]:
 def rebuild(connection: sqlite3.Connection, *, strict: bool = False) -> int:
     """Make users, channels, what is shown and what is quarantined anew; how many entries there are.
 
+    Bodies are brought into the form in which this program stores them.
+
     `strict`: check every hash on the way and raise `Damaged` at the first entry that does not match
     or is missing; otherwise damaged rows are read as they are, for the scrub to repair.  The
     transaction is the caller's.
     """
     numbers = dict(connection.execute("select origin, number from origin"))
-    derived = Derived(numbers=numbers, users={}, channels={}, shown={})
+    derived = Derived(numbers=numbers, users={}, channels={}, shown={}, private=set())
     connection.execute("delete from quarantine where from_node = ''")
     count = 0
     for origin, number in numbers.items():
@@ -86,6 +91,9 @@ def _entries(
                 raise Damaged(origin, seq + 1)
             seq = columns[1]
             if entry is not None:
+                body = stored_body(entry.kind, entry.body)
+                if type(body) is not type(columns[_BODY_COLUMN]):
+                    connection.execute(_BODY, (body, number, seq))
                 yield entry, bool(shown)
 
 
@@ -100,6 +108,8 @@ def _examine(derived: Derived, entry: Entry) -> str | None:
             derived.receiver_of(entry)
         if entry.kind in (Kind.CHANNEL_MESSAGE, Kind.CHANNEL):
             derived.channel_of(entry)
+        if entry.kind in (Kind.CHANNEL, Kind.CHANNEL_RULE):
+            derived.now_private(entry)
     except Exception as error:  # noqa: BLE001 - A35: no content may stop replication
         return f"materialiser: {type(error).__name__}"
     return problem
@@ -120,11 +130,13 @@ def _hide_copies(connection: sqlite3.Connection, derived: Derived) -> None:
 def _write(connection: sqlite3.Connection, derived: Derived) -> None:
     connection.execute("delete from user")
     connection.execute("delete from channel")
+    connection.execute("delete from private_channel")
     for uid, user in derived.users.items():
         place = (None, None, None)
         if user.key is not None:
             place = (user.key[0], derived.numbers[user.key[1]], user.key[2])  # type: ignore[assignment]
-        connection.execute(_USER, (uid, user.name, user.name, user.wall, *place))
+        connection.execute(_USER, (uid, user.name, user.shown_name, user.wall, *place))
     for name, channel in derived.channels.items():
         lamport, origin, seq = channel.key
         connection.execute(_CHANNEL, (name, channel.wall, lamport, derived.numbers[origin], seq))
+    connection.executemany(_PRIVATE, [(name,) for name in derived.private])

@@ -9,13 +9,12 @@ what a kill would leave.
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from recado.protocol.entry import GENESIS, Head, hash16
-from recado.protocol.messages import Run
+from recado.protocol.entry import hash16
 from storage import rebuild
 from storage.database import (
     WAL_FULL_BYTES,
@@ -37,21 +36,20 @@ from storage.database import (
     suspect,
 )
 from storage.loading import load_derived, read_heads, read_meta, thin_milestones
+from storage.log_reading import ReadsOfTheLog
 from storage.migrations import bring_up_to_date
 from storage.reading import ReadsForPeople
 from storage.reserve import Reserve
 from storage.rows import (
-    ENTRY_COLUMNS,
     Batch,
     Counts,
-    EntryRow,
     FoundEntry,
     MessageRow,
     PeerRow,
     Quarantined,
 )
 from storage.schema import REPLICA, STEPS
-from storage.writer import Writer, padded, select_by_ids
+from storage.writer import Writer
 
 __all__ = [
     "Batch",
@@ -71,11 +69,6 @@ __all__ = [
 
 FILE_NAME: Final = "replica.db"
 _BOOTS, _NODE = "boots", "node"
-_RUN = f"select ?, {ENTRY_COLUMNS} from entry where number = ? and seq > ? order by seq limit ?"
-_FOUND = select_by_ids(
-    "select e.id, e.author, e.kind, e.target, e.body, o.origin, e.seq, e.lamport "
-    "from entry e cross join origin o on o.number = e.number"
-)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -83,7 +76,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     bring_up_to_date(connection, schema=REPLICA, steps=STEPS)
 
 
-class Replica(ReadsForPeople):
+class Replica(ReadsForPeople, ReadsOfTheLog):
     """Made by `open` or `in_memory`.  Every method may raise `StorageFailed`."""
 
     def __init__(
@@ -268,72 +261,8 @@ class Replica(ReadsForPeople):
             self._load(connection)
         self._token = hash16(self._token.encode())[:8].hex()  # cursors told of the numbers in the old file
 
-    # The log -----------------------------------------------------------------------------------
-
-    def heads(self) -> dict[str, Head]:
-        """The last entry of every origin."""
-        with self._guard():
-            return read_heads(self._reader)
-
-    def states(self) -> dict[str, str]:
-        """The origins that are not ``open``: forked or stopped."""
-        with self._guard():
-            return dict(self._reader.execute("select origin, state from origin where state <> 'open'"))
-
-    def meta(self, key: str) -> Any:
-        """A value that a batch's `meta` has put, or None."""
-        with self._guard():
-            return read_meta(self._reader, key)
-
-    def run_after(self, origin: str, seq: int, *, entries_max: int, bytes_max: int) -> Run | None:
-        """The entries of `origin` after `seq`, byte for byte as they came; None if there are none.
-
-        At least one, at most `entries_max` and, beyond the first, `bytes_max` of headers and bodies.
-        Every chain hash is checked (A34): a run ends before an entry that does not match, and
-        `Damaged` is raised if that is the first one.
-        """
-        number = self._derived.numbers.get(origin, -1)
-        with self._guard():
-            previous = GENESIS if seq == 0 else self._hash_of(number, seq)
-            rows = self._reader.execute(_RUN, (origin, number, seq, entries_max))
-            pairs: list[tuple[bytes, bytes]] = []
-            chained = previous or b""
-            for row in map(EntryRow._make, rows):
-                header, body = row.frames() or (b"", b"")
-                chained = hash16(chained, header)
-                if row.seq != seq + 1 + len(pairs) or previous is None or chained != row.hash:
-                    if pairs:
-                        break
-                    raise Damaged(origin, seq + 1)
-                bytes_max -= len(header) + len(body)
-                if pairs and bytes_max < 0:
-                    break
-                pairs.append((header, body))
-        return Run(origin, seq + 1, previous or b"", pairs) if pairs else None
-
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """The connection of the reads, for the modules of this room; errors come out as storage errors."""
         with self._guard():
             yield self._reader
-
-    def number_of(self, origin: str) -> int | None:
-        """What stands for the origin in this file; None if it has no entries here."""
-        return self._derived.numbers.get(origin)
-
-    def _hash_of(self, number: int, seq: int) -> bytes | None:
-        row = self._reader.execute(
-            "select hash from entry where number=? and seq=?", (number, seq)
-        ).fetchone()
-        return None if row is None else bytes(row[0])
-
-    def find_ids(self, ids: Sequence[bytes]) -> dict[bytes, list[FoundEntry]]:
-        """The durable entries with one of these client-made ids, by id."""
-        found: dict[bytes, list[FoundEntry]] = {}
-        with self._guard():
-            for chunk in padded(ids):
-                for row in self._reader.execute(_FOUND[len(chunk)], chunk):
-                    id_, author, kind, target, body, *place = row
-                    raw = body.encode() if isinstance(body, str) else body
-                    found.setdefault(id_, []).append(FoundEntry(author, kind, target, hash16(raw), *place))
-        return found

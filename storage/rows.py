@@ -9,7 +9,8 @@ from recado.protocol.entry import encode_header, hash16
 from recado.protocol.messages import Entry, Kind
 
 _SHOWN_KINDS: Final[frozenset[int]] = frozenset(map(int, Kind))
-_TEXT_KINDS: Final = (Kind.CHANNEL_MESSAGE, Kind.USER_MESSAGE)
+# Of which the body is stored as text where it is UTF-8: messages, and rules in JSON.
+_TEXT_KINDS: Final = frozenset(range(1, 7))
 
 # Columns of `entry` that make its bytes, in the order of `EntryRow`'s fields after the first.
 ENTRY_COLUMNS: Final = "seq, lamport, wall, kind, author, id, target, prev, body, extra, hash"
@@ -41,7 +42,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     `entries`: own and peers' mixed, each origin's in order of seq.  `meta`: values that are bytes or
     fit into JSON.  `states`: origins that are no longer ``open``.  `now_ms`: the node's clock.
-    `repairs`: entries to be put in the place of damaged or missing rows (A34).
+    `repairs`: entries to be put in the place of damaged or missing rows (A34).  `signatures`: of the
+    origin's node over the entry (origin, seq), which is in this batch or durable; None takes one away.
     """
 
     entries: Sequence[Entry] = ()
@@ -50,6 +52,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     peers: Sequence[PeerRow] = ()
     quarantined: Sequence[Quarantined] = ()
     states: Mapping[str, str] = {}
+    signatures: Mapping[tuple[str, int], bytes | None] = {}
     now_ms: int = 0
 
 
@@ -127,7 +130,7 @@ class EntryRow(NamedTuple):
 
 
 def stored_body(kind: int, body: bytes) -> str | bytes:
-    """Messages in UTF-8 are stored as text, so that people can read and search them; all else as it is."""
+    """Messages and rules in UTF-8 are text, so that people and views can read them; all else stays bytes."""
     if kind in _TEXT_KINDS:
         try:
             return body.decode()

@@ -4,8 +4,14 @@ Tables are private; the views are the contract (``docs/replica-schema.md``).  On
 views are joins with `origin` and `user`, and every derived row is a minimum over the set of entries,
 so nothing depends on the order of arrival (A18).  `number` stands for an origin in this file only and
 takes no part in any order.
+
+What a step once said stays as it is: files are somewhere between the steps.  `storage.schema_rules` is
+the second one.
 """
 
+import sqlite3
+
+from storage import schema_rules
 from storage.migrations import Step
 
 REPLICA = "replica"
@@ -82,4 +88,15 @@ VIEWS = (
     from peer order by rank, name""",
 )
 
-STEPS = (Step("1-log-and-views", TABLES + VIEWS),)
+STEPS = (
+    Step("1-log-and-views", TABLES + VIEWS),
+    Step(schema_rules.NAME, schema_rules.STATEMENTS),
+)
+
+
+def definitions(connection: sqlite3.Connection) -> dict[str, str]:
+    """The SQL of everything in a file that somebody has defined, by name.  Statistics are no definition."""
+    rows = connection.execute(
+        "select type || ' ' || name, coalesce(sql, '') from sqlite_master where name not like 'sqlite_stat%'"
+    )
+    return dict(rows)

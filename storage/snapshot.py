@@ -1,14 +1,17 @@
 """A whole log as one file: made by a server that has it, taken over by one that lacks most of it.
 
 The file is a replica in itself, so taking it over costs no inserts.  It is believed as little as a
-page: every hash is checked and everything derived is made anew (`storage.rebuild`).  Then it becomes
-this node's replica: its identity and its own facts are copied in, its entries that the donor did not
-have are appended (a union, never a replacement), and the file takes the old one's place at once.
+page: its tables are compared with ours (a view or a trigger in it would be another program inside this
+one), every hash is checked, with keys every signature, and everything derived is made anew
+(`storage.rebuild`).  Then it becomes this node's replica: its identity and its own facts are copied in,
+its entries that the donor did not have are appended (a union, never a replacement), and the file takes
+the old one's place at once.
 """
 
 import hashlib
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
@@ -31,15 +34,33 @@ from storage.database import (
     wal_path,
 )
 from storage.loading import load_derived, read_heads
+from storage.migrations import bring_up_to_date
 from storage.rebuild import rebuild
 from storage.replica import Replica, migrate
 from storage.rows import Batch
+from storage.schema import REPLICA, STEPS, definitions
 from storage.writer import Writer
 
 _ROOM: Final = 1.1  # times the replica's size that must be free for a copy of it
 _HASH_BYTES: Final = 32
 _READ_BYTES: Final = 1 << 20
-_FACTS: Final = ("meta", "peer")  # tables that are about this node and not about the log
+# Tables that are about this node and not about the log: emptied, and filled from the present file.
+_EMPTY: Final = (
+    "delete from meta",
+    "delete from peer",
+    "delete from quarantine",
+    "delete from milestone",
+    "update origin set state = 'open'",
+)
+_KEPT: Final = (
+    ("select * from meta", "insert or replace into meta values(?,?)"),
+    ("select * from peer", "insert or replace into peer values(?,?,?,?,?,?)"),
+    ("select * from quarantine where from_node <> ''", "insert or replace into quarantine values(?,?,?,?,?)"),
+)
+_SIGNATURES: Final = """select s.seq, e.hash, s.signature from signature s
+    left join entry e on e.number = s.number and e.seq = s.seq where s.number = ? order by s.seq"""
+
+Verify = Callable[[str, int, bytes, bytes], bool]  # origin, seq, hash, signature: whether its node signed it
 
 
 class Unusable(StorageError):
@@ -150,18 +171,24 @@ class Candidate:
         self._guard = Guard(path or "snapshot")
         self._writer: Writer | None = None
 
-    def examine(self) -> int:
+    def examine(self, verify: Verify | None = None) -> int:
         """Check every hash and make everything derived anew; how many entries there are.
 
-        Takes about 13 us for each; may run in a worker thread.  Raises `Unusable`.
+        `verify`: every signature is checked too.  What an origin has behind the last good one nobody
+        vouches for: it is cut off, and comes in pages afterwards.
+
+        Takes about 13 us for each entry, and what `verify` takes; may run in a worker thread.  Raises
+        `Unusable`.
         """
         with self._guard():
             try:
+                self._require_our_tables()
                 migrate(self._db)
                 self._db.execute("begin immediate")
-                for table in (*_FACTS, "quarantine", "milestone"):
-                    self._db.execute(f"delete from {table}")
-                self._db.execute("update origin set state = 'open'")
+                for statement in _EMPTY:
+                    self._db.execute(statement)
+                if verify is not None:
+                    self._cut_unsigned(verify)
                 count = rebuild(self._db, strict=True)
                 self._db.execute("commit")
             except (Damaged, StorageError) as error:
@@ -175,6 +202,27 @@ class Candidate:
                 self._db, guard=self._guard, derived=load_derived(self._db), durable=durable
             )
         return count
+
+    def _require_our_tables(self) -> None:
+        (version,) = self._db.execute("pragma user_version").fetchone()
+        if not 0 < version <= len(STEPS):
+            raise Unusable(f"version {version} of the schema")
+        if definitions(self._db) != _ours(version):
+            raise Unusable("its tables, views or triggers are not those of a replica")
+
+    def _cut_unsigned(self, verify: Verify) -> None:
+        """Keep of each origin's log what its last good signature covers, and only good signatures."""
+        for number, origin in self._db.execute("select number, origin from origin").fetchall():
+            sound = 0
+            for seq, chained, signature in self._db.execute(_SIGNATURES, (number,)).fetchall():
+                whole = isinstance(chained, bytes) and isinstance(signature, bytes)
+                if whole and verify(origin, seq, chained, signature):
+                    sound = seq
+                else:
+                    self._db.execute("delete from signature where number = ? and seq = ?", (number, seq))
+            self._db.execute("delete from entry where number = ? and seq > ?", (number, sound))
+            if not sound:
+                self._db.execute("delete from origin where number = ?", (number,))
 
     def merge(self, replica: Replica, *, most: int) -> int:
         """Append up to `most` entries that only `replica` has; how many were.  0: all are here.
@@ -203,7 +251,9 @@ class Candidate:
                 raise Unusable(f"our own entry of {origin}: {error}") from None
             entries.append(entry)
             head = Head(entry.seq, entry.lamport, entry.hash)
-        self._writer.write(Batch(entries=entries))
+        kept = replica.signatures(origin, after=run.first - 1, upto=head.seq)
+        signatures = {(origin, seq): signature for seq, signature in kept.items()}
+        self._writer.write(Batch(entries=entries, signatures=signatures))
         self._writer.commit()
         self._heads[origin] = head
         return len(entries)
@@ -232,20 +282,20 @@ class Candidate:
         """
         with self._guard(), replica.reading() as present:
             self._db.execute("begin immediate")
-            for table in _FACTS:
-                self._copy(present, table, "")
-            self._copy(present, "quarantine", " where from_node <> ''")
+            for select, insert in _KEPT:
+                self._db.executemany(insert, present.execute(select).fetchall())
             for origin, state in replica.states().items():
                 self._db.execute("update origin set state = ? where origin = ?", (state, origin))
             self._db.execute("commit")
         self.flush()
         replica.install(self._db, self._path)
 
-    def _copy(self, present: sqlite3.Connection, table: str, where: str) -> None:
-        rows = present.execute(f"select * from {table}{where}").fetchall()
-        if rows:
-            marks = ",".join("?" * len(rows[0]))
-            self._db.executemany(f"insert or replace into {table} values({marks})", rows)
-
     def close(self) -> None:
         self._db.close()
+
+
+def _ours(version: int) -> dict[str, str]:
+    """What a file of that version of our schema holds."""
+    with closing(open_memory()) as connection:
+        bring_up_to_date(connection, schema=REPLICA, steps=STEPS[:version])
+        return definitions(connection)

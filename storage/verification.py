@@ -20,7 +20,7 @@ from recado.protocol.messages import Entry
 from recado.protocol.vector import heads_digest
 from recado.protocol.views import Views, materialise
 from storage.database import StorageFailed, classified, open_memory, passes_check
-from storage.inspection import open_for_inspection
+from storage.inspection import hidden, open_for_inspection
 from storage.loading import read_heads, read_meta
 from storage.report import Difference, Findings, InFlight, Report, Summary, span
 from storage.rows import ENTRY_COLUMNS, EntryRow
@@ -32,6 +32,12 @@ _VIEW_COLUMNS: Final = {
     "channel_messages": "user, channel, message",
     "user_messages": "src, dst, message",
 }
+_VIEW_ROWS: Final = {
+    name: f"select {columns}, cast(round(timestamp * 1000) as int), lamport, origin, seq from {name}"
+    for name, columns in _VIEW_COLUMNS.items()
+}
+_COUNTS: Final = {name: f"select count(*) from {name}" for name in (*_VIEW_COLUMNS, "entry", "quarantine")}
+_MESSAGE_VIEWS: Final = frozenset({"channel_messages", "user_messages"})  # the third column is the text
 _ORIGIN_ROWS: Final = f"select ?, {ENTRY_COLUMNS} from entry where number = ? order by seq"
 
 
@@ -52,11 +58,10 @@ class Snapshot:
         return map(EntryRow._make, self.db.execute(_ORIGIN_ROWS, (origin, number)))
 
     def view(self, name: str) -> Iterator[tuple[Any, ...]]:
-        columns = f"{_VIEW_COLUMNS[name]}, cast(round(timestamp * 1000) as int), lamport, origin, seq"
-        return iter(self.db.execute(f"select {columns} from {name}"))
+        return iter(self.db.execute(_VIEW_ROWS[name]))
 
     def count(self, table: str) -> int:
-        return int(self.db.execute(f"select count(*) from {table}").fetchone()[0])
+        return int(self.db.execute(_COUNTS[table]).fetchone()[0])
 
     def summary(self) -> Summary:
         digest = hashlib.blake2b(digest_size=16)
@@ -266,13 +271,23 @@ def _compare_rows(
             b = next(right, None)
         else:
             if tuple(a) != tuple(b):
-                what = {name: _without_place(a), other_name: _without_place(b)}
+                what = {name: _described(view, a), other_name: _described(view, b)}
+                if len(set(what.values())) == 1:
+                    what = {n: f"{text}, not the same" for n, text in what.items()}
                 _view_difference(view, a, what, found)
             a, b = next(left, None), next(right, None)
 
 
-def _without_place(row: tuple[Any, ...]) -> str:
-    return repr(tuple(row[:-3]))[:200]
+def _described(view: str, row: tuple[Any, ...]) -> str:
+    """A row without its place, and without what people said to each other: a report is no place for it."""
+    said = [*row[:-3]]
+    if view in _MESSAGE_VIEWS:
+        said[2] = hidden(view, str(said[2])) if view == "user_messages" else _size(str(said[2]))
+    return repr(tuple(said))[:200]
+
+
+def _size(text: str) -> str:
+    return f"({len(text.encode())} bytes)"
 
 
 def _view_difference(view: str, row: tuple[Any, ...], what: dict[str, str], found: Findings) -> None:

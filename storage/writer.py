@@ -17,13 +17,16 @@ from recado.protocol.entry import origin_node
 from recado.protocol.limits import MILESTONE_MS, QUARANTINE_ROWS_MAX
 from recado.protocol.messages import Entry, Kind
 from storage.database import Guard
-from storage.derived import NOT_SHOWN_KIND, ChannelRow, Copy, Derived, Key, UserRow, larger_copies
+from storage.derived import NOT_SHOWN_KIND, Copy, Derived, Key, larger_copies
 from storage.rows import Batch, Counts, PeerRow, Quarantined, stored_body
 
 _INSERT_ENTRY = "insert into entry values(?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _SHOWN = 12  # the last column of `entry`
 _INSERT_USER = "insert or replace into user values(?,?,?,?,?,?,?)"
 _INSERT_CHANNEL = "insert or replace into channel values(?,?,?,?,?)"
+_INSERT_PRIVATE = "insert or ignore into private_channel values(?)"
+_INSERT_SIGNATURE = "insert or replace into signature values(?,?,?)"
+_DELETE_SIGNATURE = "delete from signature where number=? and seq=?"
 _INSERT_QUARANTINE = "insert or ignore into quarantine values(?,?,?,?,?)"
 _IDS_PER_SELECT = 512
 # What a derived row can raise by its content; a full or failing disk raises OperationalError.
@@ -38,6 +41,7 @@ _CONTENT_ERRORS: Final = (
 
 _LOGIN: Final = Kind.LOGIN
 _OF_CHANNELS: Final = frozenset({Kind.CHANNEL_MESSAGE, Kind.CHANNEL})
+_ABOUT_CHANNELS: Final = frozenset({Kind.CHANNEL, Kind.CHANNEL_RULE})
 
 EntryValues = list[Any]  # the columns of `entry`, in the table's order
 
@@ -149,6 +153,12 @@ class Writer:
             self._write_entries(batch.repairs)
         if batch.entries:
             self._write_entries(batch.entries)
+        for (origin, seq), signature in batch.signatures.items():
+            place = (self._number(origin), seq)
+            if signature is None:
+                execute(_DELETE_SIGNATURE, place)
+            else:
+                execute(_INSERT_SIGNATURE, (*place, signature))
         for origin, state in batch.states.items():
             execute("update origin set state=? where number=?", (state, self._number(origin)))
         if batch.meta:
@@ -191,14 +201,13 @@ class Writer:
 
     def _write_entries(self, entries: Sequence[Entry]) -> None:
         rows: list[EntryValues] = []
-        users: dict[bytes, tuple[UserRow, Entry]] = {}
-        channels: dict[str, tuple[ChannelRow, Entry]] = {}
+        moved = _Moved()
         numbers = self._derived.numbers
         for e in entries:
             number = numbers.get(e.origin) or self._number(e.origin)
             shown = 1
             try:
-                problem = self._examine(e, users, channels)
+                problem = self._examine(e, moved)
             except Exception as error:  # noqa: BLE001 - A35: no content may stop replication
                 problem = f"materialiser: {type(error).__name__}"
             if problem is not None:
@@ -210,31 +219,31 @@ class Writer:
             rows.append([*row, e.extra, e.hash, shown])
         hidden = self._hide_copies(entries, rows)
         self.connection.executemany(_INSERT_ENTRY, rows)
-        self._write_derived(users, channels)
+        self._write_derived(moved)
         counts = Counter(row[4] for row in rows if row[_SHOWN])
         counts.subtract(hidden)
         for kind, change in counts.items():
             self._derived.count(kind, change)
 
-    def _examine(
-        self,
-        e: Entry,
-        users: dict[bytes, tuple[UserRow, Entry]],
-        channels: dict[str, tuple[ChannelRow, Entry]],
-    ) -> str | None:
-        """Why the entry is not shown, or None; the derived rows that it moves go into the maps."""
+    def _examine(self, e: Entry, moved: "_Moved") -> str | None:
+        """Why the entry is not shown, or None; the derived rows that it moves are noted in `moved`."""
         problem = self._derived.problem(e)
         if problem is not None and problem is not NOT_SHOWN_KIND:
             return problem
         kind = e.kind
-        if (e.extra is not None or kind == _LOGIN) and (user := self._derived.user_of(e)) is not None:
-            users[e.author or b""] = (user, e)
-        if e.extra is not None and (receiver := self._derived.receiver_of(e)) is not None:
-            users[e.target] = (receiver, e)  # type: ignore[index]
-        if kind in _OF_CHANNELS:
-            channel = self._derived.channel_of(e)
-            if channel is not None:
-                channels[str(e.target)] = (channel, e)
+        derived = self._derived
+        if (e.extra is not None or kind == _LOGIN) and derived.user_of(e) is not None:
+            moved.users[e.author or b""] = e
+        if e.extra is not None and derived.receiver_of(e) is not None:
+            moved.users[e.target] = e  # type: ignore[index]
+        if derived.renamed:
+            for uid in derived.renamed:
+                moved.users.setdefault(uid, e)
+            derived.renamed.clear()
+        if kind in _OF_CHANNELS and derived.channel_of(e) is not None:
+            moved.channels[str(e.target)] = e
+        if kind in _ABOUT_CHANNELS and (name := derived.now_private(e)) is not None:
+            moved.private[name] = e
         return problem
 
     def _hide_copies(self, entries: Sequence[Entry], rows: list[EntryValues]) -> list[int]:
@@ -269,17 +278,17 @@ class Writer:
 
     # Rare rows ---------------------------------------------------------------------------------
 
-    def _write_derived(
-        self,
-        users: Mapping[bytes, tuple[UserRow, Entry]],
-        channels: Mapping[str, tuple[ChannelRow, Entry]],
-    ) -> None:
-        for uid, (user, entry) in users.items():
+    def _write_derived(self, moved: "_Moved") -> None:
+        for uid, entry in moved.users.items():
+            user = self._derived.users[uid]
             place = (None, None, None) if user.key is None else self._place(user.key)
-            self._derived_row(_INSERT_USER, (uid, user.name, user.name, user.wall, *place), entry)
-        for name, (channel, entry) in channels.items():
+            self._derived_row(_INSERT_USER, (uid, user.name, user.shown_name, user.wall, *place), entry)
+        for name, entry in moved.channels.items():
+            channel = self._derived.channels[name]
             row = (name, channel.wall, *self._place(channel.key))
             self._derived_row(_INSERT_CHANNEL, row, entry)
+        for name, entry in moved.private.items():
+            self._derived_row(_INSERT_PRIVATE, (name,), entry)
 
     def _place(self, key: Key) -> tuple[int, int, int]:
         return (key[0], self._derived.numbers[key[1]], key[2])
@@ -303,6 +312,15 @@ class Writer:
             # '' is reserved for what is in the log itself, which is not bounded by this limit.
             row = (q.origin, q.seq, q.reason, q.from_node or "?", q.raw)
             self.connection.execute(_INSERT_QUARANTINE, row)
+
+
+class _Moved:
+    """The derived rows that a batch changes, each with the last entry that changes it."""
+
+    def __init__(self) -> None:
+        self.users: dict[bytes, Entry] = {}
+        self.channels: dict[str, Entry] = {}
+        self.private: dict[str, Entry] = {}
 
 
 def _meta_row(item: tuple[str, Any]) -> tuple[str, str | bytes]:

@@ -3,9 +3,14 @@
 Order is (lamport, origin, seq).  Users and channels are the smallest keys that speak of them; of
 several copies of one message (same ident) the smallest key is shown.  Nothing depends on the
 order of arrival, on foreign keys, or on a clock.
+
+A name belongs to the user id that registered it with the smallest key.  Who else goes by it
+(concurrent registrations with different keys: without keys the name makes the id) is shown by
+`other_name`, which depends on the set of entries only, like everything here.
 """
 
-from collections.abc import Iterable
+from base64 import b32encode
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from recado.protocol.entry import ident, shape_problem, told_names
@@ -42,6 +47,16 @@ class Views(NamedTuple):
     user_messages: list[Shown]
 
 
+def other_name(name: str, uid: bytes) -> str:
+    """How a user is shown whose name is somebody else's: ``~`` and four letters of the user id."""
+    return f"{name}~{b32encode(uid)[:4].decode().lower()}"
+
+
+def holder_of(registrations: Mapping[bytes, tuple[int, str, int]]) -> bytes | None:
+    """Of the user ids that registered a name, by key of the registration: the one that it belongs to."""
+    return min(registrations, key=lambda uid: (registrations[uid], uid), default=None)
+
+
 def materialise(entries: Iterable[Entry]) -> Views:
     """All four views of a set of entries, each in total order."""
     ordered = sorted((e for e in entries if shape_problem(e) is None), key=lambda e: e.key)
@@ -55,6 +70,8 @@ def materialise(entries: Iterable[Entry]) -> Views:
             channels.setdefault(str(entry.target), _named(entry))
         shown_names.update(told_names(entry))
     shown_names.update((uid, row.name) for uid, row in users.items())
+    shown_names = _told_apart(shown_names, users)
+    users = {uid: row._replace(name=shown_names[uid]) for uid, row in users.items()}
     seen: set[object] = set()
     messages: dict[int, list[Shown]] = {Kind.CHANNEL_MESSAGE: [], Kind.USER_MESSAGE: []}
     for entry in ordered:
@@ -71,6 +88,17 @@ def materialise(entries: Iterable[Entry]) -> Views:
         messages[Kind.CHANNEL_MESSAGE],
         messages[Kind.USER_MESSAGE],
     )
+
+
+def _told_apart(names: Mapping[bytes, str], users: Mapping[bytes, Named]) -> dict[bytes, str]:
+    registered: dict[str, dict[bytes, tuple[int, str, int]]] = {}
+    for uid, row in users.items():
+        registered.setdefault(row.name, {})[uid] = (row.lamport, row.origin, row.seq)
+    holders = {name: holder_of(claims) for name, claims in registered.items()}
+    return {
+        uid: name if holders.get(name) in (None, uid) else other_name(name, uid)
+        for uid, name in names.items()
+    }
 
 
 def _named(entry: Entry) -> Named:

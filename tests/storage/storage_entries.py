@@ -131,7 +131,9 @@ _PLACE = {"origin": st.sampled_from(ORIGINS), "later": st.integers(1, 3), "wall_
 
 def logs(most: int = 40) -> st.SearchStrategy[list[Entry]]:
     """Entries of several origins, in an order that keeps each origin's."""
-    one = st.one_of(*(st.fixed_dictionaries({**_PLACE, **fields}) for fields in (_WILD, _USUAL, _LOGIN, _KEYED)))
+    one = st.one_of(
+        *(st.fixed_dictionaries({**_PLACE, **fields}) for fields in (_WILD, _USUAL, _LOGIN, _KEYED))
+    )
 
     def write(drawn: list[dict[str, Any]]) -> list[Entry]:
         author = Author()

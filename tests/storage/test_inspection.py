@@ -249,7 +249,7 @@ def test_dump_is_ready_for_json(tmp_path: Path) -> None:
     stored(tmp_path, "server-1", author.entries).close()
     rows = list(dump(tmp_path / "server-1" / "replica.db"))
     lines = [json.loads(json.dumps(row)) for row in rows]
-    assert [row["message"] for row in lines if row["view"] == "user_messages"] == ["só para mim"]
+    assert [r["message"] for r in lines if r["view"] == "user_messages"] == ["(direct message, 12 bytes)"]
     log = [row for row in lines if row["view"] == "replication_log"]
     assert [row["kind"] for row in log] == ["login", "kind_77", "channel_message", "user_message"]
     assert [row["shown"] for row in log] == [1, 0, 0, 1]
@@ -257,9 +257,8 @@ def test_dump_is_ready_for_json(tmp_path: Path) -> None:
     assert log[1]["target"] == uid("ana").hex()
     assert log[0]["hash"] == author.entries[0].hash.hex()
     users = list(dump(tmp_path / "server-1" / "replica.db", views=["users"]))
-    assert users == [
-        {"view": "users", "name": "ana", "timestamp": 1.7e9, "lamport": 1, "origin": ORIGINS[0], "seq": 1}
-    ]
+    place = {"timestamp": 1.7e9, "lamport": 1, "origin": ORIGINS[0], "seq": 1}
+    assert users == [{"view": "users", "name": "ana", **place, "uid": uid("ana").hex(), "role": None}]
     with pytest.raises(ValueError, match="entry"):
         next(dump(tmp_path / "server-1" / "replica.db", views=["entry"]))
 
