@@ -18,6 +18,7 @@ from daemons.server.election import Elections
 from daemons.server.heartbeat import Heartbeat
 from daemons.server.in_force import InForce
 from daemons.server.node import Node, Surroundings
+from daemons.server.old_logs import OldLogs
 from daemons.server.peer_records import PeerRecords
 from daemons.server.peer_services import PeerServices
 from daemons.server.reads import Reads
@@ -52,7 +53,8 @@ class Server:
         node = self.node
         cluster = node.config.cluster
         enter = stack.enter_async_context
-        self.listener = await enter(network.listener(node.config.server.listen))
+        local = node.config.security.local_listen
+        self.listener = await enter(network.listener(node.config.server.listen, local=local))
         askers = {peer.name: await enter(network.asker(peer.address)) for peer in node.peers}
         out = await enter(network.publisher([broker.xsub for broker in cluster.brokers]))
         inward = await enter(network.subscriber([broker.xpub for broker in cluster.brokers]))
@@ -96,6 +98,8 @@ class Server:
             scrub.run,
             scrub.repair,
         ]
+        if node.proofs is not None:
+            self.duties.append(OldLogs(node.proofs, node=node).run)
         if cluster.reference:
             reference = await enter(network.asker(cluster.reference))
             self.duties.append(Heartbeat(node, reference).run)

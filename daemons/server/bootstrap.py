@@ -169,7 +169,8 @@ class Bootstrap:
     async def _install(self, candidate: Candidate) -> None:
         node = self._node
         with trio.CancelScope(shield=True):  # a thread can't be cancelled, and its file may not go before it
-            await node.surroundings.aside(lambda: _ignore(candidate.examine()))
+            verify = None if node.proofs is None else node.proofs.verifier()
+            await node.surroundings.aside(lambda: _ignore(candidate.examine(verify)))
         self._progress("joining our own entries")
         while candidate.merge(node.store, most=MERGE_ENTRIES):
             await trio.lowlevel.checkpoint()

@@ -5,12 +5,15 @@ While one commit is out, everything that arrives gathers; the next commit takes 
 requests are answered, then the followers (replication, announcements) are told.  The commit itself
 runs shielded (A41): a cancelled one would be rolled back in memory and kept on disk.
 
+In a secured cluster the signatures that `sign` gives for a batch are part of its commit, and what came
+from a peer as one signed run is committed as one: what is durable can be proved to others.
+
 A disk that is full (A32) takes no entry any more: `full` stays set until `daemons.server.disk` finds
 room again.  What the node must remember of itself (its epoch) is tried again without the entries,
 after `make_room` has given up the reserve.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Protocol
 
@@ -31,6 +34,8 @@ After = Callable[[StorageFull | None], None]
 LOCKED_SECONDS = 0.05  # between two attempts while a shell holds the file's write lock
 Item = tuple[Entry | None, After | None]
 Committer = Callable[[Callable[[], None]], Awaitable[None]]
+Place = tuple[str, int]  # origin and seq
+Sign = Callable[[Sequence[Entry]], Mapping[Place, bytes]]
 
 
 class Store(Protocol):
@@ -66,6 +71,8 @@ class GroupCommit:
         self.followers: list[Callable[[Sequence[Entry]], None]] = []  # told afterwards
         self.voided: list[Callable[[], None]] = []  # told when pending entries were given up
         self.flush: Callable[[], None] = lambda: None  # sends the answers that a commit released
+        self.sign: Sign | None = None  # what a commit of these entries needs of our own signatures
+        self.signed: Mapping[Place, bytes | None] = {}  # the signatures in the latest commit
         self.make_room: Callable[[], bool] = lambda: False  # gives the reserve up; whether there was one
         self.commits = 0
         self.full = False
@@ -80,6 +87,8 @@ class GroupCommit:
         self._meta: dict[str, Any] = {}
         self._facts: list[After] = []  # called when what `_meta` holds is durable
         self._repairs: list[Entry] = []
+        self._given: dict[Place, bytes] = {}  # signatures of what was kept, as peers gave them
+        self._older: dict[Place, bytes] = {}  # signatures of what is durable already
         self._peers: dict[str, PeerRow] = {}
         self._quarantined: list[Quarantined] = []
         self._states: dict[str, str] = {}
@@ -116,6 +125,19 @@ class GroupCommit:
         self._items.append((entry, after))
         self._stir()
 
+    def keep_run(self, entries: Sequence[Entry], signature: bytes | None) -> None:
+        """Commit a peer's entries, as a whole if the last of them is signed."""
+        for entry in entries:
+            self.keep(entry)
+        if entries and signature is not None:
+            self._given[entries[-1].origin, entries[-1].seq] = signature
+
+    def put_signature(self, origin: str, seq: int, signature: bytes) -> None:
+        """Keep a signature of an entry that is durable."""
+        self._older[origin, seq] = signature
+        self._items.append((None, None))
+        self._stir()
+
     def after(self, callback: After) -> None:
         """Call back when everything kept so far is durable; at once if it is."""
         if not self._items and not self._out:
@@ -148,6 +170,11 @@ class GroupCommit:
         self._states[row.origin] = state
         self._items.append((None, None))
         self._stir()
+
+    def note_refused(self, row: Quarantined) -> None:
+        """Keep what was refused with the next commit: whoever sends much of it causes no commits."""
+        if len(self._quarantined) < QUARANTINE_ROWS_MAX:
+            self._quarantined.append(row)
 
     def flush_peers(self) -> None:
         """Write what `put_peer` gathered even if nothing else is to be written."""
@@ -206,6 +233,7 @@ class GroupCommit:
                 self._filled(items, facts, batch, full)
             else:
                 self._out = 0
+                self.signed = batch.signatures
                 self._committed([*((None, kept) for kept in facts), *items], batch.entries)
         return True
 
@@ -222,11 +250,14 @@ class GroupCommit:
             while taken < COMMIT_ENTRIES_MAX:
                 taken += self._items[end][0] is not None
                 end += 1
+            if self.sign is not None:
+                end = self._end_of_run(end)
             items, self._items = self._items[:end], self._items[end:]
         entries = [entry for entry, _ in items if entry is not None]
         self._entries -= len(entries)
         batch = Batch(
             entries=entries,
+            signatures=self._signatures(entries),
             repairs=self._repairs,
             meta=self._meta,
             peers=list(self._peers.values()),
@@ -236,8 +267,28 @@ class GroupCommit:
         )
         facts, self._facts = self._facts, []
         self._meta, self._peers, self._quarantined, self._states = {}, {}, [], {}
-        self._repairs = []
+        self._repairs, self._older = [], {}
         return items, facts, batch
+
+    def _end_of_run(self, end: int) -> int:
+        """The cut moved behind the run that it would go through: a part of it nobody vouches for."""
+        items = self._items
+        while end < len(items) and (before := items[end - 1][0]) and (behind := items[end][0]):
+            if before.origin != behind.origin or (before.origin, before.seq) in self._given:
+                break
+            if before.origin == self._log.mine:
+                break
+            end += 1
+        return end
+
+    def _signatures(self, entries: Sequence[Entry]) -> dict[Place, bytes]:
+        if self.sign is None:
+            return {}
+        signatures = {**self._older, **self.sign(entries)}
+        if self._given:
+            places = {(entry.origin, entry.seq) for entry in entries}
+            signatures |= {place: self._given.pop(place) for place in places & self._given.keys()}
+        return signatures
 
     def _committed(self, items: list[Item], entries: Sequence[Entry]) -> None:
         self.commits += 1
@@ -265,6 +316,7 @@ class GroupCommit:
         items = items + self._items
         self._items, self._entries, self._out = [], 0, 0
         self._repairs = []
+        self._given = {}
         self._log.abandon()
         for forget in self.voided:
             forget()

@@ -10,6 +10,7 @@ from daemons.server.calls import Call, Replies
 from daemons.server.commit import Committer, GroupCommit, commit_inline
 from daemons.server.directory import Directory
 from daemons.server.in_force import Given, InForce
+from daemons.server.signing import Proofs
 from daemons.shared.logging import Logger
 from daemons.shared.tally import Tallies
 from recado.config import Config
@@ -93,9 +94,14 @@ class Node:
         self.refresh()
         self.commits.appliers.append(self.directory.committed)
         self.commits.voided.append(self.directory.abandoned)
+        self.proofs = None if self.in_force.security is None else Proofs(self.in_force)
+        if self.proofs is not None:
+            self.commits.sign = self.proofs.of_batch
         self._grown: dict[str, float] = {}  # when each origin last grew here
         self.commits.followers.append(self._grow)
         self.tallies = Tallies(self.log, surroundings.now)  # flushed by the request room's clock
+        self.refused_runs = 0  # of peers, because of their signature
+        self.run_refused = self.tallies.of("run refused", level="error")
         self._strangers: set[tuple[str | None, str | None]] = set()
         self.draining = False
         # A3: an empty disk may be a lost one; before the peers were asked, stamps would be too small.

@@ -104,16 +104,22 @@ class PeerServices:
             self._node.log.error("replicas differ: equal vectors, unequal chain hashes", peer=sender)
 
     def _page(self, missing: dict[str, int]) -> tuple[list[Run], bool]:
-        """One page of what the asker lacks, origins in order, each from where the asker is."""
+        """One page of what the asker lacks, origins in order, each from where the asker is.
+
+        In a secured cluster each run ends at a signature; what has none yet is not sent.
+        """
         node = self._node
         durable = node.entries.durable
         runs: list[Run] = []
         entries_left, bytes_left = PAGE_ENTRIES_MAX, PAGE_BYTES_MAX
+        signed = node.proofs is not None
         for origin, after in missing.items():
             if entries_left <= 0 or bytes_left <= 0:
                 return runs, True
             try:
-                run = node.store.run_after(origin, after, entries_max=entries_left, bytes_max=bytes_left)
+                run = node.store.run_after(
+                    origin, after, entries_max=entries_left, bytes_max=bytes_left, signed=signed
+                )
             except Damaged as damaged:
                 node.log.error("damaged entry is not served", origin=damaged.origin, seq=damaged.seq)
                 node.damaged(damaged.origin, damaged.seq)
@@ -211,10 +217,14 @@ def take_runs(node: Node, runs: list[Run], sender: str) -> dict[int, int]:
     counts: dict[int, int] = {}
     if node.commits.paused:
         return counts
+    proofs = node.proofs
     for run in runs:
-        offered = node.entries.offer(run)
+        if proofs is not None and (problem := proofs.problem(run, node.entries.heads)) is not None:
+            refuse_run(node, run, sender, problem)
+            continue
+        offered = node.entries.offer(run, whole=proofs is not None)
+        node.commits.keep_run(offered.new, run.signature if proofs is not None else None)
         for entry in offered.new:
-            node.commits.keep(entry)
             counts[entry.kind] = counts.get(entry.kind, 0) + 1
         if offered.new:
             node.clock.receive(offered.new[-1].lamport)
@@ -234,6 +244,18 @@ def take_runs(node: Node, runs: list[Run], sender: str) -> dict[int, int]:
             )
             node.log.error("invalid because", reason=offered.invalid)
     return counts
+
+
+def refuse_run(node: Node, run: Run, sender: str, problem: str) -> None:
+    """Somebody else than its node wrote this: say who sent it, keep it to be looked at, take the next.
+
+    Its origin goes on, since what is refused says nothing of the one it names.
+    """
+    node.refused_runs += 1
+    node.run_refused.add(peer=sender, origin=run.origin, reason=problem, runs=1)
+    raw = run.entries[-1][0] if run.entries else b""
+    last = run.first + max(0, len(run.entries) - 1)
+    node.commits.note_refused(Quarantined(run.origin, last, problem, raw, sender))
 
 
 def head_is_sound(node: Node, origin: str) -> bool:

@@ -10,13 +10,16 @@ coordinator, every `sync_seconds`, is the same exchange with its log lines.
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import msgspec
 import trio
 
 from daemons.server.asking import Unanswered, ask
+from daemons.server.commit import Place
 from daemons.server.node import Node
 from daemons.server.peer_services import PEER_VERSION, runs_fields, take_runs, vector_fields
+from daemons.server.signing import pieces
 from daemons.shared.periodic import every
 from recado.protocol import codec
 from recado.protocol.entry import GENESIS, run_of
@@ -27,29 +30,31 @@ from recado.settings import Member
 from recado.wire.ports import Asker
 
 JITTER = 0.25
+NOT_SIGNED: Mapping[Place, bytes | None] = MappingProxyType({})
 KINDS = {int(kind): kind.name.lower() for kind in Kind}
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """Consecutive own entries of one commit, with the hash before the first."""
+    """Consecutive own entries of one commit, with the hash before the first.
+
+    `signature`: over the last of them, in a secured cluster.
+    """
 
     previous_hash: bytes
     entries: list[Entry]
+    signature: bytes | None = None
 
 
-def chunks(previous_hash: bytes, entries: Sequence[Entry]) -> Iterator[Chunk]:
-    """Cut so that each piece, alone in a window, fits into it and so into a frame."""
-    piece: list[Entry] = []
-    left = WINDOW_BYTES_MAX
-    for entry in entries:
-        left -= len(entry.header) + len(entry.body)
-        if piece and left < 0:
-            yield Chunk(previous_hash, piece)
-            previous_hash, piece = piece[-1].hash, []
-            left = WINDOW_BYTES_MAX - len(entry.header) - len(entry.body)
-        piece.append(entry)
-    if piece:
-        yield Chunk(previous_hash, piece)
+def chunks(
+    previous_hash: bytes,
+    entries: Sequence[Entry],
+    signed: Mapping[Place, bytes | None] = MappingProxyType({}),
+) -> Iterator[Chunk]:
+    """Own entries of one commit in pieces; each ends where its signature is."""
+    for piece in pieces(entries):
+        last = piece[-1]
+        yield Chunk(previous_hash, piece, signed.get((last.origin, last.seq)))
+        previous_hash = last.hash
 
 
 class Peer:
@@ -86,11 +91,26 @@ class Peer:
         taken = 0
         while self.window and (not runs or taken + len(self.window[0].entries) <= PUSH_ENTRIES_MAX):
             chunk = self.window.popleft()
-            runs.append(run_of(chunk.entries, chunk.previous_hash))
+            run = msgspec.structs.replace(
+                run_of(chunk.entries, chunk.previous_hash), signature=chunk.signature
+            )
+            if runs and (joined := _joined(runs[-1], run)) is not None:
+                runs[-1] = joined
+            else:
+                runs.append(run)
             taken += len(chunk.entries)
         self.window_entries -= taken
         self.window_bytes -= sum(len(h) + len(b) for run in runs for h, b in run.entries)
         return runs
+
+
+def _joined(before: Run, run: Run) -> Run | None:
+    """Two signed runs as one, if the second follows the first: one verification at the other side."""
+    if before.signature is None or run.signature is None or before.origin != run.origin:
+        return None
+    if before.first + len(before.entries) != run.first:
+        return None
+    return msgspec.structs.replace(before, entries=[*before.entries, *run.entries], signature=run.signature)
 
 
 class Replication:
@@ -119,7 +139,7 @@ class Replication:
             return
         previous = self._tail[1] if self._tail[0] == mine else GENESIS
         self._tail = (own[-1].origin, own[-1].hash)
-        for chunk in chunks(previous, own):
+        for chunk in chunks(previous, own, self._node.commits.signed):
             for peer in self.peers.values():
                 peer.offer(chunk)
         kinds = {f"{KINDS.get(kind, 'unknown')}": n for kind, n in Counter(e.kind for e in own).items()}

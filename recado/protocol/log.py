@@ -94,8 +94,11 @@ class ReplicationLog:
         self.heads[origin] = Head(entry.seq, entry.lamport, entry.hash)
         return entry
 
-    def offer(self, run: Run) -> Offered:
-        """R5: what of a peer's run is new here.  The origin's chain is checked entry by entry."""
+    def offer(self, run: Run, *, whole: bool = False) -> Offered:
+        """R5: what of a peer's run is new here.  The origin's chain is checked entry by entry.
+
+        `whole`: nothing of a run with an invalid entry is taken, since it is vouched for as a whole.
+        """
         if not is_origin(run.origin) or run.first < 1:
             return Offered([], invalid="run without a proper origin or first seq")
         if run.origin in self.stopped:
@@ -111,9 +114,9 @@ class ReplicationLog:
             chained = hash16(chained, header)
         if chained != head.hash:
             return Offered([], forked=True)
-        return self._take(run, run.entries[known:], head)
+        return self._take(run, run.entries[known:], head, whole=whole)
 
-    def _take(self, run: Run, pairs: list[tuple[bytes, bytes]], head: Head) -> Offered:
+    def _take(self, run: Run, pairs: list[tuple[bytes, bytes]], head: Head, *, whole: bool) -> Offered:
         new: list[Entry] = []
         invalid = None
         for header, body in pairs:
@@ -123,6 +126,8 @@ class ReplicationLog:
                     raise InvalidEntry("entry of another origin in the run")
             except InvalidEntry as error:
                 invalid = str(error)
+                if whole:
+                    return Offered([], invalid=invalid)
                 break
             new.append(entry)
             head = Head(entry.seq, entry.lamport, entry.hash)

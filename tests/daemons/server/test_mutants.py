@@ -115,7 +115,7 @@ def _always_derives(_request_id: Any) -> Any:
 
 
 def _one_piece(_chunks: Any) -> Any:
-    return lambda previous_hash, entries: iter([Chunk(previous_hash, list(entries))])
+    return lambda previous_hash, entries, _signed=None: iter([Chunk(previous_hash, list(entries))])
 
 
 def _nothing(result: Any = None) -> Callable[[Any], Any]:

@@ -1,0 +1,22 @@
+"""Clock tags (A14): a server vouches for a clock that a client brings to another server.
+
+The budget of A13 holds back every large step of a client's clock, also an honest one's that has just
+left a server which was ahead; its next message would be sorted before its last.  So replies carry a
+tag of their clock, and a clock that comes with its tag is adopted in full: some server of the cluster
+has had it.  An old pair is no more than an old clock.
+"""
+
+import hmac
+from typing import Final
+
+TAG_BYTES: Final = 8
+
+
+def clock_tag(cluster_key: bytes, clock: int) -> bytes:
+    """HMAC-SHA256(cluster key, "clock" ‖ clock in 8 bytes), its first 8 bytes."""
+    return hmac.digest(cluster_key, b"clock" + clock.to_bytes(8, "big"), "sha256")[:TAG_BYTES]
+
+
+def is_tagged(cluster_key: bytes, clock: int, tag: bytes | None) -> bool:
+    """Whether a server of this cluster made `tag` for `clock`; decided in constant time."""
+    return tag is not None and hmac.compare_digest(clock_tag(cluster_key, clock), tag)
