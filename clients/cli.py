@@ -37,6 +37,13 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("bot", "clients.bot", "bot", "Make traffic."),
     ("verify", "clients.replica", "verify", "Compare replicas."),
     ("replica", "clients.replica", "replica", "Look into a replica: dump, quarantine."),
+    ("keygen", "clients.keygen", "keygen", "Make keys for a node, a user or the cluster."),
+    (
+        "roster",
+        "clients.roster",
+        "roster",
+        "Who belongs to a cluster with keys: init, add, remove, show, check.",
+    ),
     ("member", "clients.member", "member", "The list of servers: list, add, remove."),
 )
 

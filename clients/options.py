@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 REFERENCE_DEFAULT = "tcp://127.0.0.1:5559"
+ROSTER_FILE = "roster.toml"
 TIMEOUT_SECONDS_DEFAULT = 15.0
 _ADDRESS = re.compile(r"tcp://[^\s/]+:[0-9]{1,5}|ipc://\S+")
 Decorated = Callable[..., Any]
@@ -51,13 +52,19 @@ outbox_option = click.option(
 
 @dataclass(frozen=True, kw_only=True)
 class Where:
-    """How the cluster is found, how long to wait for it, and where a client keeps what it must not forget."""
+    """How the cluster is found, how long to wait for it, and where a client keeps what it must not forget.
+
+    `roster`: of a cluster with keys, None without; `key`: None for the one of whoever speaks
+    (`clients.keyring.security_of`).
+    """
 
     servers: tuple[str, ...]
     brokers: tuple[str, ...]
     reference: str | None
     timeout_seconds: float
     state: Path
+    roster: Path | None = None
+    key: Path | None = None
 
 
 def where_options(command: Decorated) -> Decorated:
@@ -71,6 +78,8 @@ def where_options(command: Decorated) -> Decorated:
         reference: str | None,
         timeout_seconds: float,
         state: Path | None,
+        roster: Path | None,
+        key: Path | None,
         **others: Any,
     ) -> Any:
         where = Where(
@@ -79,6 +88,8 @@ def where_options(command: Decorated) -> Decorated:
             reference=None if servers else reference or REFERENCE_DEFAULT,
             timeout_seconds=timeout_seconds,
             state=state or state_directory(os.environ),
+            roster=default_roster(os.environ) if roster is None else _named(roster),
+            key=key and _named(key),
         )
         return command(where=where, **others)
 
@@ -92,6 +103,23 @@ def state_directory(env: Any) -> Path:
     """Where a client's small files go, by the XDG base directory specification."""
     base = env.get("XDG_STATE_HOME", "")
     return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "recado"
+
+
+def config_directory(env: Any) -> Path:
+    """Where a person's keys and roster are, by the XDG base directory specification."""
+    base = env.get("XDG_CONFIG_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".config") / "recado"
+
+
+def default_roster(env: Any) -> Path | None:
+    """The roster that a person keeps, if there is one."""
+    path = config_directory(env) / ROSTER_FILE
+    return path if path.is_file() else None
+
+
+def _named(path: Path) -> Path | None:
+    """The path; None if an empty one was given, which says: none, and no default either."""
+    return None if path == Path() else path
 
 
 def _addresses(_context: click.Context, _parameter: click.Parameter, value: Any) -> Any:
@@ -159,6 +187,21 @@ _WHERE_OPTIONS = (
         metavar="DIR",
         help="Where a client's own files are: the proof of a login, the outbox, cursors.  "
         "[env: RECADO_STATE; default: ~/.local/state/recado]",
+    ),
+    click.option(
+        "--roster",
+        type=click.Path(path_type=Path, dir_okay=True),
+        envvar="RECADO_ROSTER",
+        metavar="FILE",
+        help="Who belongs to a cluster with keys; '' for one without.  "
+        "[env: RECADO_ROSTER; default: ~/.config/recado/roster.toml if there]",
+    ),
+    click.option(
+        "--key",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="RECADO_KEY",
+        metavar="FILE",
+        help="Your key there.  [env: RECADO_KEY; default: ~/.config/recado/USER.key if there]",
     ),
 )
 

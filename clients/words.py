@@ -21,6 +21,55 @@ WORDS: dict[str, Text] = {
         "{path} escrito; o mesmo em cada nó, depois reinicie os servidores, um de cada vez",
         "{path} written; the same on every node, then restart the servers, one at a time",
     ),
+    # recado keygen, recado roster
+    "keygen.node": Text(
+        "{file}: segredo, só para {name}. A parte pública está em {pub}; agora:\n"
+        "  recado roster add {pub}\n"
+        "e, na configuração de {name}: security.key = {file}",
+        "{file}: a secret, for {name} alone. Its public part is in {pub}; now:\n"
+        "  recado roster add {pub}\n"
+        "and, in the configuration of {name}: security.key = {file}",
+    ),
+    "keygen.user": Text(
+        "{file}: segredo; quem tem este arquivo é {name}. Guarde uma cópia. A parte pública está em {pub}\n"
+        "Com o roster do cluster em {roster}:\n  recado login {login}",
+        "{file}: a secret; whoever has this file is {name}. Keep a copy. Its public part is in {pub}\n"
+        "With the cluster's roster in {roster}:\n  recado login {login}",
+    ),
+    "keygen.cluster": Text(
+        "{file}: segredo de todos os servidores, e de mais ninguém; copie para cada um:\n"
+        "  security.cluster_key = {file}",
+        "{file}: a secret of all servers, and of nobody else; copy it to each of them:\n"
+        "  security.cluster_key = {file}",
+    ),
+    "roster.done": Text(
+        "{path} escrito; o mesmo em cada nó e em cada cliente, depois SIGHUP para os nós",
+        "{path} written; the same on every node and with every client, then SIGHUP to the nodes",
+    ),
+    "roster.exists": Text(
+        "{path} já existe; `recado roster add` acrescenta",
+        "{path} exists already; `recado roster add` adds to it",
+    ),
+    "roster.which": Text(
+        "{name} está no roster como {roles}; diga --role", "{name} is in the roster as {roles}; say --role"
+    ),
+    "roster.unknown": Text("{name} não está em {path}", "{name} is not in {path}"),
+    "roster.good": Text("{path} está em ordem: {entries}", "{path} is in order: {entries}"),
+    # whose key
+    "key.none": Text(
+        "este cluster pede uma chave: não há {path}; faça uma com `recado keygen --user {user}`, "
+        "ou diga --key FILE",
+        "this cluster asks for a key: there is no {path}; make one with `recado keygen --user {user}`, "
+        "or give --key FILE",
+    ),
+    "key.which": Text(
+        "este cluster pede uma chave: diga --user NOME ou --key ARQUIVO (em {directory} há {count})",
+        "this cluster asks for a key: give --user NAME or --key FILE (there are {count} in {directory})",
+    ),
+    "key.no_roster": Text(
+        "uma chave só serve com um roster: diga --roster ARQUIVO",
+        "a key is of use with a roster only: give --roster FILE",
+    ),
     # recado replica quarantine
     "quarantine.none": Text("nada em quarentena em {replica}", "nothing is quarantined in {replica}"),
     # recado up

@@ -77,7 +77,7 @@ def _secured(config: Config) -> Iterator[Found]:
 def _limits(config: Config) -> Iterator[Found]:
     for what in ("user_messages", "bot_messages", "channel_messages", "server_requests", "address_requests"):
         yield from _burst(config, what)
-    for what in ("handshakes", "subscriptions"):
+    for what in ("handshakes", "key_handshakes", "subscriptions"):
         yield from _burst(config, what)
 
 

@@ -20,6 +20,7 @@ Program = Literal["server", "reference", "broker"]
 KEY_FILE = "node.key"
 CLUSTER_KEY_FILE = "cluster.key"
 ANY_USER = "*"
+NO_LIMIT = 1e9  # a second: more than any machine does
 
 
 class SecurityProblems(Exception):
@@ -116,7 +117,7 @@ def load_security(config: Config, program: Program) -> NodeSecurity | None:
         except KeyFileError as error:
             problems.append(("security.cluster_key", str(error)))
     if roster is not None:
-        problems += _not_in_roster(config, roster)
+        problems += not_in_roster(config, roster, where=Path(config.security.roster))
         if identity is not None:
             problems += _not_named(config, roster, identity)
     if problems or roster is None or identity is None:
@@ -154,9 +155,8 @@ def _cluster_key(config: Config) -> bytes:
     return read_cluster_key(path)
 
 
-def _not_in_roster(config: Config, roster: Roster) -> Iterator[tuple[str, str]]:
-    """What the configuration names and the roster does not."""
-    where = config.security.roster
+def not_in_roster(config: Config, roster: Roster, *, where: Path) -> Iterator[tuple[str, str]]:
+    """Whom the configuration names and the roster (of the file `where`) does not: setting, and what to do."""
     if roster.cluster != config.cluster.id:
         yield "cluster.id", f"{config.cluster.id}, but {where} is of cluster {roster.cluster}"
     for member in config.cluster.members:
@@ -237,25 +237,28 @@ def rates_of(config: Config) -> Rates:
 
 
 class Caps(NamedTuple):
-    """What the wire holds one client to, in secured mode."""
+    """What the wire holds clients to in secured mode; the fields are those of its `HandshakeLimits`."""
 
-    handshakes: Rate
-    subscriptions: Rate
-    connections: int
-    connections_per_address: int
-    subscriptions_per_client: int
+    address_per_second: float
+    address_burst: float
+    key_per_second: float
+    key_burst: float
+    connections_max: int
+    subscriptions_per_second: float
+    subscriptions_burst: float
 
 
 def caps_of(config: Config) -> Caps:
-    """The caps of the wire; 0 is none."""
+    """The caps of the wire that the settings ask for."""
     limits = config.limits
-    return Caps(
-        handshakes=Rate(limits.handshakes_per_second, limits.handshakes_burst),
-        subscriptions=Rate(limits.subscriptions_per_second, limits.subscriptions_burst),
-        connections=limits.connections,
-        connections_per_address=limits.connections_per_address,
-        subscriptions_per_client=limits.subscriptions_per_client,
-    )
+    handshakes = _or_none(limits.handshakes_per_second, limits.handshakes_burst)
+    key_handshakes = _or_none(limits.key_handshakes_per_second, limits.key_handshakes_burst)
+    subscriptions = _or_none(limits.subscriptions_per_second, limits.subscriptions_burst)
+    return Caps(*handshakes, *key_handshakes, limits.connections, *subscriptions)
+
+
+def _or_none(per_second: float, burst: int) -> tuple[float, float]:
+    return (per_second, float(burst)) if per_second else (NO_LIMIT, NO_LIMIT)
 
 
 class Current:

@@ -84,17 +84,20 @@ class Limits(Section, frozen=True, kw_only=True):
     ] = 5000.0
     address_requests_burst: Annotated[Burst, Meta(description="At once, after a pause.")] = 20_000
     handshakes_per_second: Annotated[
-        PerSecond, Meta(description="New connections from one network address, and with one key.")
-    ] = 20.0
-    handshakes_burst: Annotated[Burst, Meta(description="At once, after a pause.")] = 500
-    subscriptions_per_second: Annotated[
-        PerSecond, Meta(description="Subscriptions and their ends of one client at the broker.")
+        PerSecond, Meta(description="New connections from one network address.")
     ] = 100.0
-    subscriptions_burst: Annotated[Burst, Meta(description="At once, after a pause.")] = 2000
+    handshakes_burst: Annotated[Burst, Meta(description="At once, after a pause.")] = 2000
+    key_handshakes_per_second: Annotated[PerSecond, Meta(description="New connections with one key.")] = 5.0
+    key_handshakes_burst: Annotated[Burst, Meta(description="At once, after a pause.")] = 100
+    subscriptions_per_second: Annotated[
+        PerSecond, Meta(description="Subscriptions, and their ends, of one connection to the broker.")
+    ] = 64.0
+    subscriptions_burst: Annotated[Burst, Meta(description="At once, after a pause.")] = 4096
     connections: Annotated[
-        Burst, Meta(description="Connections to one port; further ones are refused, old ones stay.")
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Connections to one process; others are refused, except of nodes and operators.",
+        ),
     ] = 10_000
-    connections_per_address: Annotated[Burst, Meta(description="Of them from one network address.")] = 2000
-    subscriptions_per_client: Annotated[Burst, Meta(description="Topics that one client subscribes to.")] = (
-        2048
-    )

@@ -1,5 +1,6 @@
 """What settings are made of: addresses, durations, names, and the table that a section is."""
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -18,3 +19,8 @@ ByteCount = Annotated[int, Meta(ge=0, le=2**40, extra={"unit": "bytes"})]
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One table of the configuration file."""
+
+
+def is_address(text: str) -> bool:
+    """Whether it has the shape of an address."""
+    return re.search(_ADDRESS, text) is not None

@@ -283,7 +283,9 @@ def test_open_mode_reads_no_files_and_reloads_limits() -> None:
     current.reload(load(None, overrides={"limits.in_open_mode": True}))
     assert current.rates.user.per_second > 0
     assert current.rates == rates_of(current.config)
-    assert caps_of(Config()).connections == Config().limits.connections
+    assert caps_of(Config())[:5] == (100.0, 2000.0, 5.0, 100.0, 10_000)
+    none = load(None, overrides={"limits.handshakes_per_second": 0})
+    assert caps_of(none).address_burst == caps_of(none).address_per_second > 1e6
 
 
 def test_local_accounts() -> None:
