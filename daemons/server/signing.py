@@ -103,4 +103,4 @@ class Proofs:
 
 def _verified(roster: Roster, origin: str, seq: int, chained: bytes, signature: bytes) -> bool:
     keys = roster.signing_keys(origin_node(origin))
-    return proof.verify(keys, roster.cluster, origin, seq, chained, signature)
+    return proof.verify(keys, roster.cluster, origin, seq=seq, hash=chained, signature=signature)

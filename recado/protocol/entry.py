@@ -185,11 +185,11 @@ def shape_problem(entry: Entry) -> str | None:
     """Why a valid entry of a known kind can't be shown to people; None if it can, or is unknown."""
     match entry.kind:
         case Kind.LOGIN:
-            return _name_problem(entry.target, names.user_name) or _login_problem(entry)
+            return _name_problem(entry.target, names.kept_user_name) or _login_problem(entry)
         case Kind.CHANNEL:
-            return _name_problem(entry.target, names.channel_name) or _creation_problem(entry)
+            return _name_problem(entry.target, names.kept_channel_name) or _creation_problem(entry)
         case Kind.CHANNEL_MESSAGE:
-            return _name_problem(entry.target, names.channel_name) or _message_problem(entry)
+            return _name_problem(entry.target, names.kept_channel_name) or _message_problem(entry)
         case Kind.USER_MESSAGE:
             return (None if type(entry.target) is bytes else "no destination") or _message_problem(entry)
         case Kind.USER_RULE:
@@ -197,7 +197,7 @@ def shape_problem(entry: Entry) -> str | None:
                 entry, rules.user_deed_of
             )
         case Kind.CHANNEL_RULE:
-            return _name_problem(entry.target, names.channel_name) or _rule_problem(
+            return _name_problem(entry.target, names.kept_channel_name) or _rule_problem(
                 entry, rules.channel_deed_of
             )
     return None

@@ -13,6 +13,7 @@ MIB: Final = 1024 * KIB
 NAME_BYTES_MAX: Final = 64  # a user or channel name, UTF-8, after trimming
 NODE_NAME_CHARACTERS_MAX: Final = 32  # a server's name
 TEXT_BYTES_MAX: Final = 16 * KIB  # the text of one message, UTF-8
+COMBINING_MARKS_MAX: Final = 8  # in a row, in what is shown and in new names
 ID_BYTES_MAX: Final = 64  # a client-made message id, bin or UTF-8 str
 
 # Lamport stamps (A13) ------------------------------------------------------------------------
@@ -37,6 +38,12 @@ EXTRA_BYTES_MAX: Final = 4 * KIB  # of an entry's field for what later versions 
 RULE_BODY_BYTES_MAX: Final = 4 * KIB  # of a rule about a user or a channel, canonical JSON
 RULE_TEXT_BYTES_MAX: Final = 1 * KIB  # of one text in it: a channel's topic
 REASON_BYTES_MAX: Final = 512  # of the reason given for a rule
+
+# Users and channels --------------------------------------------------------------------------
+USER_KEYS_MAX: Final = 32  # of one user, revoked ones too; beyond it: refused
+CHANNEL_RULES_MAX: Final = 10_000  # of one channel in all its life; beyond it only operators add some
+INVITATIONS_MAX: Final = 1000  # neither used, taken back nor expired, of all users; beyond it: refused
+BUCKETS_MAX: Final = 65_536  # users, channels, addresses whose rate is remembered, of each kind
 
 # Replication ---------------------------------------------------------------------------------
 PAGE_ENTRIES_MAX: Final = 2000  # one page of a pull

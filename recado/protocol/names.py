@@ -3,21 +3,26 @@
 Each function returns the normal form or raises `Refused` (the request is answered `erro`).
 """
 
+import base64
 import hashlib
 import math
 import re
+import unicodedata
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from recado.protocol.errors import Refused
 from recado.protocol.limits import ID_BYTES_MAX, NAME_BYTES_MAX, NODE_NAME_CHARACTERS_MAX, TEXT_BYTES_MAX
+from recado.protocol.lookalikes import mixes_scripts
+from recado.protocol.printable import acts
 
 UID_BYTES = 16
 UNKNOWN_NAME = "?"  # shown for a user whose registration has not arrived
 RESERVED_TOPICS = frozenset({"servers"})
 _REMEMBERED = 4096  # names whose checks and ids are kept at hand
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_OTHER_NAME = re.compile(r".*~[a-z2-7]{4}", re.IGNORECASE | re.DOTALL)
 _NODE_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NODE_NAME_CHARACTERS_MAX - 1}}}")
 # Below this a number of a timestamp is seconds, from it on milliseconds: year 5138 and 1973.
 _MILLISECONDS_FROM = 10**11
@@ -44,17 +49,47 @@ def _checked(value: str, what: str, empty: str) -> str:
     return name
 
 
-def user_name(value: str) -> str:
-    """A user name, trimmed.  Refused: empty, over 64 bytes, control characters, reserved."""
+def kept_user_name(value: str) -> str:
+    """A user name, trimmed, as entries may have it.  Refused: empty, over 64 bytes, controls, reserved."""
     name = _name(value, "user", "Nome de usuário não pode ser vazio")
     if name == UNKNOWN_NAME:
         raise Refused("name_reserved", "Nome reservado")
     return name
 
 
-def channel_name(value: str) -> str:
-    """A channel name, trimmed, under the rules of `user_name`; `?` may be one."""
+def kept_channel_name(value: str) -> str:
+    """A channel name, trimmed, under the rules of `kept_user_name`; `?` may be one."""
     return _name(value, "channel", "Nome do canal não pode ser vazio")
+
+
+def user_name(value: str) -> str:
+    """A user name from a request, as `kept_user_name`, and in Unicode's composed form (NFC)."""
+    return kept_user_name(_composed(value))
+
+
+def channel_name(value: str) -> str:
+    """A channel name from a request, as `kept_channel_name`, and in Unicode's composed form (NFC)."""
+    return kept_channel_name(_composed(value))
+
+
+def _composed(value: str) -> str:
+    return value if value.isascii() else unicodedata.normalize("NFC", value)
+
+
+def new_name(name: str) -> str:
+    """What secured mode asks of a name to be registered or created, besides the rules for all.
+
+    Refused: `name_invalid` (invisible, turning or unassigned characters, piled-up marks, private use),
+    `name_reserved` (the form of `views.other_name`), `name_confusable` (mixed scripts).  Whether the name
+    reads like another one is for who knows the others (`lookalikes.skeleton`).
+    """
+    if acts(name) or any(unicodedata.category(character) == "Co" for character in name):
+        raise Refused("name_invalid", "Nome com caracteres invisíveis ou que não existem")
+    if _OTHER_NAME.fullmatch(name):
+        raise Refused("name_reserved", "Nome reservado")
+    if mixes_scripts(name):
+        raise Refused("name_confusable", "Nome com letras de alfabetos misturados")
+    return name
 
 
 def text(value: str) -> str:
@@ -82,32 +117,26 @@ def key_uid(key: bytes, name: str) -> bytes:
     return hashlib.blake2b(b"key" + key + name.encode(), digest_size=UID_BYTES).digest()
 
 
-_Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
-_Z85_VALUES = {digit: value for value, digit in enumerate(_Z85)}
+_PYTHON_85 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
+_Z85 = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+_TO_Z85, _FROM_Z85 = bytes.maketrans(_PYTHON_85, _Z85), bytes.maketrans(_Z85, _PYTHON_85)
+_Z85_DIGITS = frozenset(_Z85)
 
 
 def key_bytes(text: str) -> bytes | None:
     """A public key's 32 bytes from its Z85 form (ZeroMQ RFC 32), 40 characters; None if it is not one."""
-    if len(text) != 40 or not all(digit in _Z85_VALUES for digit in text):
+    raw = text.encode("utf-8", "replace")
+    if len(raw) != 40 or not _Z85_DIGITS.issuperset(raw):
         return None
-    raw = b""
-    for at in range(0, 40, 5):
-        number = 0
-        for digit in text[at : at + 5]:
-            number = number * 85 + _Z85_VALUES[digit]
-        if number >= 2**32:
-            return None
-        raw += number.to_bytes(4, "big")
-    return raw
+    try:
+        return base64.b85decode(raw.translate(_FROM_Z85))
+    except ValueError:  # five digits above 2³²
+        return None
 
 
 def key_text(key: bytes) -> str:
     """The Z85 form of a public key."""
-    digits = ""
-    for at in range(0, len(key), 4):
-        number = int.from_bytes(key[at : at + 4], "big")
-        digits += "".join(_Z85[number // 85**power % 85] for power in (4, 3, 2, 1, 0))
-    return digits
+    return base64.b85encode(key).translate(_TO_Z85).decode()
 
 
 def has_controls(text: str) -> bool:

@@ -1,23 +1,37 @@
 """Other people's text on our terminals and in our logs: nothing in it may act.
 
-Control characters move cursors, forge log lines and set window titles; bidirectional and
-zero-width characters make a text read as what it is not (Boucher and Anderson, "Trojan Source",
-2021). They are shown as ``\\u{…}`` with the code point in hexadecimal.
+Control characters move cursors, forge log lines and set window titles; bidirectional and zero-width
+characters make a text read as what it is not (Boucher and Anderson, "Trojan Source", 2021); hundreds
+of combining marks on one letter paint over the lines around it; what is unassigned today may be any of
+these in the terminal's next version.  They are shown as ``\\u{…}`` with the code point in hexadecimal.
 """
 
 import unicodedata
 
-# Cc: C0, DEL, C1 (CSI among them); Cf: bidirectional, zero-width, tags; Cs: surrogates; Zl, Zp: separators.
-_ACTING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+from recado.protocol.limits import COMBINING_MARKS_MAX
+
+# Cc: C0, DEL, C1 (CSI among them); Cf: bidirectional, zero-width, tags; Cs: surrogates; Zl, Zp:
+# separators; Cn: unassigned.
+_ACTING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Cn"})
+_COMBINING = frozenset({"Mn", "Me"})
+# Letters and marks that are nothing to see: grapheme joiner, Hangul and Khmer fillers.
+INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 
 
 def printable(text: str, *, keep: str = "") -> str:
     """`text` with every acting character shown as ``\\u{…}``, those in `keep` left as they are."""
-    if text.isprintable():
+    if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        character
-        if character in keep or unicodedata.category(character) not in _ACTING
-        else f"\\u{{{ord(character):x}}}"
-        for character in text
-    )
+    shown: list[str] = []
+    marks = 0
+    for character in text:
+        category = unicodedata.category(character)
+        marks = marks + 1 if category in _COMBINING else 0
+        acts = category in _ACTING or marks > COMBINING_MARKS_MAX or character in INVISIBLE
+        shown.append(f"\\u{{{ord(character):x}}}" if acts and character not in keep else character)
+    return "".join(shown)
+
+
+def acts(text: str) -> bool:
+    """Whether a text has a character that `printable` would not show as it is."""
+    return printable(text) != text

@@ -33,7 +33,7 @@ def sign(secret: bytes, cluster: str, origin: str, seq: int, hash: bytes) -> byt
 
 
 def verify(
-    keys: Iterable[bytes], cluster: str, origin: str, seq: int, hash: bytes, signature: bytes
+    keys: Iterable[bytes], cluster: str, origin: str, *, seq: int, hash: bytes, signature: bytes
 ) -> bool:
     """Whether one of the public keys of the origin's node, present or former, made the signature."""
     if len(signature) != SIGNATURE_BYTES:

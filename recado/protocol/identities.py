@@ -1,0 +1,273 @@
+"""Who is who: users, names and keys, folded from the log in whatever order it arrives (A17, A18).
+
+A user is a user id, made of a name and the key that registered it.  Everything here is a function of the
+*set* of entries seen, each part of it a minimum, a maximum or a union over that set, so that replicas
+need not agree on an order and a late entry moves only what it must:
+
+- A name belongs to the user id that registered it with the smallest key of the total order; the others
+  are shown with four letters of their user id (`views.other_name`).
+- A key belongs to the user of the smallest entry that claims it, by a login or by `add_key`.  A
+  revocation by that user, or an operator for that user, is for ever, whenever it arrives: nothing can
+  order a thief's entries before it.  The key then belongs to nobody.
+- Role and suspension are those of the largest rule; before any, a login says whether it is a program's.
+- An invitation is open until a login has used it or somebody took it back.
+
+A rule counts if its author is the user concerned, or if the server that accepted it saw an operator;
+that is decided from the entry alone.  Suspensions and roles are operators' only.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from recado.protocol import names, rules
+from recado.protocol.entry import shape_problem
+from recado.protocol.lookalikes import skeleton
+from recado.protocol.messages import Entry, Kind
+from recado.protocol.views import holder_of, other_name
+
+Key = tuple[int, str, int]  # (lamport, origin, seq): the total order
+_OPERATORS_ONLY = frozenset({"role", "suspend", "restore"})
+
+
+class User(NamedTuple):
+    """A registered user.  `shown`: the name as people see it; `role`: "user" or "bot"."""
+
+    uid: bytes
+    name: str
+    shown: str
+    role: str
+    suspended: bool
+    generation: int  # how many keys were revoked: part of the topic of direct messages
+    since_ms: int
+
+
+class HeldKey(NamedTuple):
+    """One key of a user; `revoked_ms` is None while it is good."""
+
+    key: bytes
+    since_ms: int
+    revoked_ms: int | None = None
+    reason: str | None = None
+
+
+class Invitation(NamedTuple):
+    """An invitation by the hash of its token.  `expires_ms`: None for never."""
+
+    token: str
+    by: bytes
+    expires_ms: int | None
+    used_by: bytes | None
+    taken_back: bool
+
+    def is_open(self, now_ms: int) -> bool:
+        """Whether it may still be used; the clock is that of the server which is asked."""
+        in_time = self.expires_ms is None or now_ms < self.expires_ms
+        return in_time and self.used_by is None and not self.taken_back
+
+
+class _Login(NamedTuple):
+    key: Key
+    name: str
+    bot: bool
+    wall_ms: int
+
+
+class _Deed(NamedTuple):
+    """An entry and what it says, ordered by the entry's key."""
+
+    key: Key
+    actor: bytes
+    wall_ms: int
+    said: rules.UserDeed
+
+
+class _Person:
+    """All that was said of one user id, whether it is registered yet or not."""
+
+    __slots__ = ("claimed", "login", "revoked", "role", "standing")
+
+    def __init__(self) -> None:
+        self.login: _Login | None = None
+        self.claimed: dict[bytes, tuple[Key, int]] = {}  # key → the first claim, its time
+        self.revoked: dict[bytes, _Deed] = {}  # key → the first revocation
+        self.role: _Deed | None = None
+        self.standing: _Deed | None = None  # the last suspension or restoration
+
+
+class Identities:
+    """Users, names, keys and invitations as the entries taken so far say."""
+
+    def __init__(self) -> None:
+        self._people: dict[bytes, _Person] = {}
+        self._bearers: dict[str, dict[bytes, Key]] = {}  # name → user ids that registered it
+        self._alike: dict[str, set[str]] = {}  # skeleton → registered names
+        self._owners: dict[bytes, tuple[Key, bytes]] = {}  # key → the first claim, by whom
+        self._invited: dict[str, _Deed] = {}
+        self._taken_back: set[str] = set()
+        self._used: dict[str, tuple[Key, bytes]] = {}
+
+    def take(self, entry: Entry) -> None:
+        """An entry of the log; other kinds and what makes no sense are passed over, repetitions harmless."""
+        if entry.kind not in (Kind.LOGIN, Kind.USER_RULE) or shape_problem(entry) is not None:
+            return
+        author, target = entry.author, entry.target
+        if author is None:
+            return
+        if entry.kind == Kind.LOGIN:
+            self._take_login(entry, author, str(target))
+            return
+        said = rules.user_deed_of(entry.body)
+        if said is None or not isinstance(target, bytes):
+            return
+        by_operator = said.by == rules.OPERATOR
+        if not by_operator and (author != target or said.do in _OPERATORS_ONLY):
+            return
+        self._take_deed(target, _Deed(entry.key, author, entry.wall_ms, said))
+
+    # Questions ----------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return sum(len(bearers) for bearers in self._bearers.values())
+
+    def user(self, uid: bytes) -> User | None:
+        """A registered user."""
+        person = self._people.get(uid)
+        if person is None or person.login is None:
+            return None
+        login = person.login
+        role = person.role.said.role if person.role is not None else None
+        return User(
+            uid,
+            login.name,
+            self._shown(uid, login.name),
+            role or ("bot" if login.bot else "user"),
+            person.standing is not None and person.standing.said.do == "suspend",
+            len(person.revoked),
+            login.wall_ms,
+        )
+
+    def users(self) -> Iterator[User]:
+        """All registered users, in the order of registration."""
+        registered = [(p.login.key, uid) for uid, p in self._people.items() if p.login is not None]
+        for _, uid in sorted(registered):
+            if (user := self.user(uid)) is not None:
+                yield user
+
+    def named(self, name: str) -> User | None:
+        """The user of a name, as registered or as shown to people."""
+        bearers = self._bearers.get(name)
+        if bearers:
+            holder = holder_of(bearers)
+            return None if holder is None else self.user(holder)
+        plain, tilde, _ = name.rpartition("~")
+        for uid in sorted(self._bearers.get(plain, {})) if tilde else ():
+            if self._shown(uid, plain) == name:
+                return self.user(uid)
+        return None
+
+    def owner(self, key: bytes) -> User | None:
+        """Whose key it is; None if nobody's, no longer, or of somebody who is not registered here yet."""
+        claim = self._owners.get(key)
+        if claim is None or key in self._people[claim[1]].revoked:
+            return None
+        return self.user(claim[1])
+
+    def is_claimed(self, key: bytes) -> bool:
+        """Whether the key is or was somebody's: it can't become another user's."""
+        return key in self._owners
+
+    def is_revoked(self, key: bytes) -> bool:
+        """Whether the key's owner, or an operator, has revoked it."""
+        claim = self._owners.get(key)
+        return claim is not None and key in self._people[claim[1]].revoked
+
+    def keys(self, uid: bytes) -> list[HeldKey]:
+        """The keys of a user in the order of their claims, revoked ones too.
+
+        A key that another user claimed before is none of this user's, but a revocation of it is told.
+        """
+        person = self._people.get(uid)
+        if person is None:
+            return []
+        held: list[HeldKey] = []
+        for key, (_, since_ms) in sorted(person.claimed.items(), key=lambda item: (item[1], item[0])):
+            revoked = person.revoked.get(key)
+            if revoked is not None:
+                held.append(HeldKey(key, since_ms, revoked.wall_ms, revoked.said.reason))
+            elif self._owners[key][1] == uid:
+                held.append(HeldKey(key, since_ms))
+        return held
+
+    def name_like(self, name: str) -> str | None:
+        """Another registered name that people could take for this one (`lookalikes.skeleton`)."""
+        return min(self._alike.get(skeleton(name), set()) - {name}, default=None)
+
+    def invitation(self, token_hash: str) -> Invitation | None:
+        """An invitation by its token's hash."""
+        deed = self._invited.get(token_hash)
+        if deed is None:
+            return None
+        used = self._used.get(token_hash)
+        expires = deed.said.expires
+        return Invitation(token_hash, deed.actor, expires, used and used[1], token_hash in self._taken_back)
+
+    def open_invitations(self, now_ms: int) -> list[Invitation]:
+        """Those that may still be used, oldest first."""
+        in_order = sorted(self._invited.items(), key=lambda item: item[1].key)
+        found = (self.invitation(token) for token, _ in in_order)
+        return [one for one in found if one is not None and one.is_open(now_ms)]
+
+    # The fold -----------------------------------------------------------------------------------
+
+    def _shown(self, uid: bytes, name: str) -> str:
+        return name if holder_of(self._bearers[name]) == uid else other_name(name, uid)
+
+    def _take_login(self, entry: Entry, author: bytes, name: str) -> None:
+        said = rules.login_of(entry.body)
+        if said is None:
+            return
+        key = names.key_bytes(said.key) if said.key is not None else None
+        if key is None and author != names.uid(name):
+            return  # without a key the name makes the user id: nobody renames another
+        person = self._people.setdefault(author, _Person())
+        if person.login is None or entry.key < person.login.key:
+            person.login = _Login(entry.key, name, said.bot, entry.wall_ms)
+        bearers = self._bearers.setdefault(name, {})
+        bearers[author] = min(entry.key, bearers.get(author, entry.key))
+        self._alike.setdefault(skeleton(name), set()).add(name)
+        if key is not None:
+            self._claim(key, author, entry.key, wall_ms=entry.wall_ms)
+        if said.invite is not None:
+            use = (entry.key, author)
+            self._used[said.invite] = min(use, self._used.get(said.invite, use))
+
+    def _claim(self, key: bytes, uid: bytes, at: Key, *, wall_ms: int) -> None:
+        mine, whose = (at, wall_ms), (at, uid)
+        claimed = self._people[uid].claimed
+        claimed[key] = min(mine, claimed.get(key, mine))
+        self._owners[key] = min(whose, self._owners.get(key, whose))
+
+    def _take_deed(self, uid: bytes, deed: _Deed) -> None:
+        said = deed.said
+        person = self._people.setdefault(uid, _Person())
+        key = names.key_bytes(said.key) if said.key is not None else None
+        match said.do:
+            case "add_key" if key is not None:
+                self._claim(key, uid, deed.key, wall_ms=deed.wall_ms)
+            case "revoke_key" if key is not None:
+                before = person.revoked.get(key)
+                person.revoked[key] = deed if before is None or deed.key < before.key else before
+            case "role":
+                person.role = _later(person.role, deed)
+            case "suspend" | "restore":
+                person.standing = _later(person.standing, deed)
+            case "invite" if said.token is not None:
+                first = self._invited.get(said.token)
+                if first is None or deed.key < first.key:
+                    self._invited[said.token] = deed
+            case "revoke_invite" if said.token is not None:
+                self._taken_back.add(said.token)
+
+
+def _later(before: _Deed | None, deed: _Deed) -> _Deed:
+    return deed if before is None or deed.key > before.key else before
