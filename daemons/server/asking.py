@@ -18,7 +18,8 @@ async def ask(
     node: Node, asker: Asker, service: str, data: dict[str, Any], *, deadline_seconds: float
 ) -> dict[str, Any]:
     """One request and its reply's data (`erro` replies too).  Raises `Unanswered`."""
-    fields = {**data, "timestamp": int(node.time.time()), "clock": node.clock.tick()}
+    said = node.clock.tick()
+    fields = {**data, "timestamp": int(node.time.time()), "clock": said, **node.tags.told(said)}
     frame = codec.encode(service, fields)
     try:
         with trio.fail_after(deadline_seconds):
@@ -26,5 +27,5 @@ async def ask(
         clock = codec.lamport(reply.data.get("clock"), service=service)
     except (trio.TooSlowError, WireError, Malformed) as error:
         raise Unanswered(str(error) or "no answer in time") from None
-    node.clock.receive(clock)
+    node.tags.hear_member(clock, reply.data.get("ctag"), now=node.surroundings.now())
     return reply.data

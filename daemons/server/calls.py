@@ -3,20 +3,25 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from daemons.server.clock_tags import ClockTags
 from recado.protocol import codec
 from recado.protocol.disciplined import DisciplinedClock
 from recado.protocol.errors import Refused
 from recado.protocol.lamport import LamportClock
 from recado.protocol.limits import ID_BYTES_MAX
 from recado.protocol.messages import Asked, Write
+from recado.protocol.policy import Actor, Role
 from recado.wire.ports import OPEN, Listener, Outgoing, Principal
+
+_ANYBODY = Actor(Role.OPEN)
 
 
 class Replies:
     """Collects replies and hands them to the listener in batches: one look at the socket each."""
 
-    def __init__(self, clock: LamportClock, time: DisciplinedClock) -> None:
+    def __init__(self, clock: LamportClock, time: DisciplinedClock, tags: ClockTags) -> None:
         self.clock = clock
+        self.tags = tags
         self.time = time
         self.listener: Listener | None = None
         self.unreachable = 0  # replies whose client was gone
@@ -30,7 +35,8 @@ class Replies:
     ) -> None:
         """Queue a reply; its clock exceeds the request's."""
         data["timestamp"] = self.timestamp
-        data["clock"] = self.clock.reply_to(asked_clock)
+        data["clock"] = clock = self.clock.reply_to(asked_clock)
+        data |= self.tags.told(clock)
         self._out.append(Outgoing(envelope, codec.encode(service, data)))
 
     def refresh(self) -> None:
@@ -50,13 +56,14 @@ class Replies:
 class Call:
     """A request and where its reply goes.  Exactly one of `reply` and `refuse` is called, once."""
 
-    __slots__ = ("asked", "checked", "counted", "envelope", "id", "principal", "replies")
+    __slots__ = ("actor", "asked", "checked", "counted", "envelope", "id", "principal", "replies")
 
     def __init__(
         self, asked: Asked, envelope: tuple[bytes, ...], replies: Replies, principal: Principal = OPEN
     ) -> None:
         self.asked = asked
-        self.principal = principal  # who asks, as far as the transport could prove it
+        self.principal = principal  # who asks, as far as the transport could prove it,
+        self.actor = _ANYBODY  # and who that is at this moment
         self.envelope = envelope
         self.replies = replies
         self.id: bytes | None = None  # of a write: as given or derived; None: to be minted

@@ -3,11 +3,12 @@
 A snapshot is one file for all who ask within a minute of each other, made beside the running server.
 """
 
+import msgspec
 import trio
 
 from daemons.server.calls import Call
 from daemons.server.node import Node
-from daemons.server.peer_services import member_of, runs_fields
+from daemons.server.peer_services import believe_clock, member_of, runs_fields
 from recado.protocol.errors import Refused
 from recado.protocol.limits import (
     PAGE_BYTES_MAX,
@@ -16,11 +17,18 @@ from recado.protocol.limits import (
     SNAPSHOT_FRAME_BYTES_MAX,
     SNAPSHOT_IDLE_SECONDS,
 )
-from recado.protocol.messages import Fetch, Snapshot
+from recado.protocol.messages import Fetch, Run, Snapshot
 from storage.replica import Damaged, StorageError, StorageFailed
 from storage.snapshot import Source, make
 
 REFUSED_SECONDS = 5.0  # so long a failed attempt answers for those who ask again
+
+
+def with_signature(node: Node, run: Run) -> Run:
+    """With the signature over its last entry, if there is one: all that can vouch for the end of a log."""
+    last = run.first + len(run.entries) - 1
+    signature = node.store.signatures(run.origin, after=last - 1, upto=last).get(last)
+    return msgspec.structs.replace(run, signature=signature) if node.proofs is not None else run
 
 
 class Donor:
@@ -39,8 +47,8 @@ class Donor:
     def fetch(self, call: Call, asked: Fetch) -> None:
         """Entries to put in the place of damaged ones (A34); as many as fit into a page."""
         node = self._node
-        member_of(node, asked)
-        node.clock.receive(call.asked.clock)
+        member_of(node, call, asked)
+        believe_clock(node, call)
         last = min(asked.last, node.entries.durable.get(asked.origin, 0))
         most = min(last - asked.first + 1, PAGE_ENTRIES_MAX)
         run = None
@@ -49,6 +57,7 @@ class Donor:
                 run = node.store.run_after(
                     asked.origin, asked.first - 1, entries_max=most, bytes_max=PAGE_BYTES_MAX
                 )
+                run = run and with_signature(node, run)
             except Damaged as damaged:
                 node.damaged(damaged.origin, damaged.seq)
         call.reply({"status": "OK", "runs": runs_fields([] if run is None else [run])})
@@ -57,8 +66,8 @@ class Donor:
 
     def snapshot(self, call: Call, asked: Snapshot) -> None:
         """The next part of a file, or, without a token, which file there is; it may have to be made first."""
-        member_of(self._node, asked)
-        self._node.clock.receive(call.asked.clock)
+        member_of(self._node, call, asked)
+        believe_clock(self._node, call)
         self._used = trio.current_time()
         if asked.token is not None:
             self._part(call, asked.token, asked.offset)

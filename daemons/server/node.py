@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from daemons.server.calls import Call, Replies
+from daemons.server.clock_tags import ClockTags
 from daemons.server.commit import Committer, GroupCommit, commit_inline
 from daemons.server.directory import Directory
 from daemons.server.in_force import Given, InForce
@@ -81,7 +82,9 @@ class Node:
         self.log: Logger = log(self.name, lambda: self.clock.value)
         self.time = DisciplinedClock(surroundings.wall, surroundings.now)
         self.directory = Directory(*store.names(), heard_of=store.heard_of())
-        self.replies = Replies(self.clock, self.time)
+        security = self.in_force.security
+        self.tags = ClockTags(self.clock, b"" if security is None else security.cluster_key)
+        self.replies = Replies(self.clock, self.time, self.tags)
         self.acks: Acknowledgements[Waiting] = Acknowledgements(
             self.name, (m.name for m in self.members), wait_seconds=config.timings.ack_wait_seconds
         )

@@ -19,9 +19,11 @@ from recado.protocol.limits import PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PLAIN_SYNC_
 from recado.protocol.messages import (
     Adjust,
     ClockRequest,
+    Coordinator,
     Election,
     Epoch,
     Peer,
+    Release,
     Replicate,
     Run,
     Sync,
@@ -58,10 +60,10 @@ class PeerServices:
             self._node.log.info("replicated from a plain server", kind=asked.type)
             self._writes.replicate_plain(call, asked.type or "", asked.content)
             return
-        sender = self._member(asked)
+        sender = self._member(call, asked)
         if (refusal := self._node.commits.refusal) is not None:
             raise refusal
-        self._node.clock.receive(call.asked.clock)
+        believe_clock(self._node, call)
         runs = asked.runs or []
         take_runs(self._node, runs, sender)
         touched = [run.origin for run in runs]
@@ -82,8 +84,8 @@ class PeerServices:
             self._plain_sync(call, asked)
             return
         node = self._node
-        sender = self._member(asked)
-        node.clock.receive(call.asked.clock)
+        sender = self._member(call, asked)
+        believe_clock(self._node, call)
         link = node.links[sender]
         node.met(sender, asked.boot)
         link.proof = asked.belief
@@ -143,7 +145,9 @@ class PeerServices:
 
     # Clocks ---------------------------------------------------------------------------------------
 
-    def clock(self, call: Call, _asked: ClockRequest) -> None:
+    def clock(self, call: Call, asked: ClockRequest) -> None:
+        if self._node.proofs is not None:
+            self._member(call, asked)
         call.reply({"status": "OK", "time": self._node.time.probe_time(), "from": self._node.name})
 
     def adjust(self, call: Call, asked: Adjust) -> None:
@@ -151,7 +155,7 @@ class PeerServices:
             self._plain_only()
             self._adjust(call, asked, None)
             return
-        if asked.epoch is None or asked.epoch.name != self._member(asked):
+        if asked.epoch is None or asked.epoch.name != self._member(call, asked):
             raise Refused("not_the_sender", "Só o coordenador ajusta relógios")
         self._election.fenced(asked.epoch, lambda refusal: self._adjust(call, asked, refusal))
 
@@ -171,29 +175,49 @@ class PeerServices:
     # Election -------------------------------------------------------------------------------------
 
     def election(self, call: Call, asked: Question) -> None:
-        if not (isinstance(asked, Election) and asked.epoch is None):  # the plain form tells nothing
-            self._member(asked)
+        plain = isinstance(asked, Election) and asked.epoch is None  # tells nothing
+        if self._node.proofs is not None or not plain:
+            sender = self._member(call, asked)
+            self._own_epoch(asked, sender)
         self._election.asked(call, asked)
 
     # Who asks -------------------------------------------------------------------------------------
 
-    def _member(self, asked: Peer) -> str:
-        return member_of(self._node, asked)
+    def _member(self, call: Call, asked: Peer) -> str:
+        return member_of(self._node, call, asked)
+
+    def _own_epoch(self, asked: Question, sender: str) -> None:
+        """In a secured cluster nobody stands, leads or goes in another's name."""
+        named = asked.epoch if isinstance(asked, Election | Coordinator | Release) else None
+        if self._node.proofs is not None and named is not None and named.name != sender:
+            raise Refused("not_a_member", "A época não é de quem pergunta")
 
     def _plain_only(self) -> None:
-        if not self._node.config.server.open:
+        if self._node.proofs is not None or not self._node.config.server.open:
             raise Refused("members_only", "Serviço só para servidores deste cluster")
 
 
-def member_of(node: Node, asked: Peer) -> str:
-    """The name of the member that asks.  Raises `Refused` if it is none of this cluster."""
+def member_of(node: Node, call: Call, asked: Peer) -> str:
+    """The name of the member that asks, in a secured cluster as its key proves it.
+
+    Raises `Refused` for who is none of this cluster.
+    """
     if asked.cluster != node.config.cluster.id:
         node.complain_of_stranger(asked.sender, asked.cluster)
         raise Refused("cluster_unknown", "Servidor de outro cluster")
     if asked.sender not in node.links:
         node.complain_of_stranger(asked.sender, asked.cluster)
         raise Refused("member_unknown", "Servidor que não é membro deste cluster")
+    if node.proofs is not None and (call.principal.role, call.principal.name) != ("server", asked.sender):
+        node.complain_of_stranger(asked.sender, asked.cluster)
+        raise Refused("not_a_member", "Quem pergunta não provou ser esse servidor")
     return asked.sender
+
+
+def believe_clock(node: Node, call: Call) -> None:
+    """A member's clock counts in full; in a secured cluster its tag has seen to that."""
+    if node.proofs is None:
+        node.clock.receive(call.asked.clock)
 
 
 def adjust(

@@ -137,7 +137,7 @@ class Requests:
 
     def _serve(self, call: Call) -> None:
         # Here, not in `_decoded`: entries of one batch, or of one check of absences, need stamps that rise.
-        self._node.clock.receive_unsigned(call.asked.clock, now=self._node.batch_now)
+        self._node.tags.hear(call.asked.clock, call.asked.data.ctag, now=self._node.batch_now)
         service = call.asked.service
         handler = self._clients.get(service)
         call.counted = handler is not None
