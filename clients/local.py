@@ -12,8 +12,9 @@ from typing import Any
 import click
 
 from clients.cluster import control
+from clients.cluster.cannot import CannotStart
 from clients.cluster.follow import follow, last_lines, log_files
-from clients.cluster.ground import CannotStart, absolute, leftovers
+from clients.cluster.ground import absolute, leftovers
 from clients.ending import UNAVAILABLE, Ended, document
 from clients.options import data_option, json_option
 from clients.words import speaker

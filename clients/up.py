@@ -2,20 +2,25 @@
 
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import anyio
 import click
 
+from clients.cluster.cannot import CannotStart
 from clients.cluster.detach import is_detached, start_detached, tell_parent
 from clients.cluster.events import Event, Sink, json_sink, words_sink
-from clients.cluster.ground import CannotStart, absolute
+from clients.cluster.ground import absolute
+from clients.cluster.keys import operator_security
 from clients.cluster.plan import (
     BASE_PORT_DEFAULT,
     BASE_PORT_MAX,
     BOTS_MAX,
     SERVERS_MAX,
+    Plan,
     Wish,
     is_loopback,
     is_wildcard,
@@ -26,6 +31,7 @@ from clients.cluster.words import Teller, program_name, screen
 from clients.ending import Ended
 from clients.options import data_option, json_option
 from clients.words import speaker
+from recado.wire.ports import Network
 from recado.wire.zeromq import ZeroMQNetwork
 
 EPILOG = """\b
@@ -33,6 +39,7 @@ Examples:
   recado up                              reference, broker, three servers, two bots
   recado up --servers 5 --bots 0 --base-port 6555
   recado up --detach && recado ps        in the background
+  recado up --secure                     everybody proves who they are
   recado up --json | jq -c 'select(.event == "coordinator")'
 
 Exit codes: 0 stopped as asked, 2 wrong usage, 73 port taken, directory unwritable or in use.
@@ -69,6 +76,7 @@ def _dialable(_context: click.Context, _parameter: click.Parameter, value: str) 
     help="Messages a second of each bot.",
 )
 @click.option("--bot-seed", type=int, help="Make the bots say the same each time.")
+@click.option("--secure", is_flag=True, help="With keys: made in DIR/keys at the first time, then used.")
 @click.option("--no-restart", is_flag=True, help="Leave a node down that died.")
 @click.option("--detach", is_flag=True, help="Run in the background; see ps, logs, stop, start, down.")
 @json_option
@@ -81,6 +89,7 @@ def up(
     bots: int,
     bot_rate: float,
     bot_seed: int | None,
+    secure: bool,
     no_restart: bool,
     detach: bool,
     as_json: bool,
@@ -99,8 +108,9 @@ def up(
         bot_rate=bot_rate,
         bot_seed=bot_seed,
         restart=not no_restart,
+        secure=secure,
     )
-    if not is_loopback(host):
+    if not is_loopback(host) and not secure:
         click.echo(speaker()("up.exposed", host=host), err=True)
     try:
         if detach:
@@ -125,11 +135,18 @@ def _run(wish: Wish, *, as_json: bool) -> None:
         supervise,
         plan,
         sink=_also_to_parent(sink),
-        network=ZeroMQNetwork(),
+        network=_network(plan),
         environment=os.environ,
         checked=starting,
     )
     anyio.run(run, backend="trio")
+
+
+@asynccontextmanager
+async def _network(plan: Plan) -> AsyncIterator[Network]:
+    """The supervisor's own network; of a secured cluster with the operator's key, made by then."""
+    async with ZeroMQNetwork(security=operator_security(plan)) as network:
+        yield network
 
 
 def _also_to_parent(sink: Sink) -> Sink:
@@ -158,4 +175,6 @@ def _arguments(wish: Wish) -> list[str]:
     arguments += ["--servers", str(wish.servers), "--bots", str(wish.bots), "--bot-rate", str(wish.bot_rate)]
     if wish.bot_seed is not None:
         arguments += ["--bot-seed", str(wish.bot_seed)]
+    if wish.secure:
+        arguments.append("--secure")
     return arguments if wish.restart else [*arguments, "--no-restart"]

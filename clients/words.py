@@ -81,6 +81,7 @@ WORDS: dict[str, Text] = {
     "up.spread": Text("requisições distribuídas", "requests spread"),
     "up.reference": Text("referência", "reference"),
     "up.data": Text("dados", "data"),
+    "up.roster": Text("roster (chaves)", "roster (keys)"),
     "up.next": Text("Agora digite, em outro terminal:", "Now type, in another terminal:"),
     "up.next.chat": Text("conversar", "talk"),
     "up.next.tail": Text("ver as mensagens chegarem", "watch messages arrive"),
@@ -101,8 +102,8 @@ WORDS: dict[str, Text] = {
     "up.stopping": Text("encerrando…", "stopping…"),
     "up.stopped": Text("encerrado; nenhum processo ficou", "stopped; no process is left"),
     "up.exposed": Text(
-        "atenção: {host} é alcançável de outras máquinas, e aqui ninguém prova quem é",
-        "warning: other machines reach {host}, and nobody proves who they are here",
+        "atenção: {host} é alcançável de outras máquinas, e aqui ninguém prova quem é (--secure dá chaves)",
+        "warning: other machines reach {host}, and nobody proves who they are here (--secure makes keys)",
     ),
     "down.done": Text("encerrado", "stopped"),
     "down.none": Text("nenhum cluster em {data}", "no cluster runs on {data}"),

@@ -236,6 +236,13 @@ class Roster:
         places = tuple(dict.fromkeys([*before.addresses, *addresses]))
         return self._with(Entry(role, part.name, keys, signing, places), instead_of=before)
 
+    def at(self, role: Role, name: str, addresses: Sequence[str]) -> "Roster":
+        """With an entry's addresses replaced.  Raises `RosterError` if it is not here."""
+        before = self.entry(role, name)
+        if before is None:
+            raise RosterError(f"there is no {role} {name}")
+        return self._with(before._replace(addresses=tuple(addresses)), instead_of=before)
+
     def without(self, role: Role, name: str, *, key: bytes | None = None, forget: bool = False) -> "Roster":
         """Without an entry, or without one `key` of it.
 

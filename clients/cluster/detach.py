@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from clients.cluster.cannot import CannotStart
 from clients.cluster.children import READY_FD_VARIABLE
 from clients.cluster.events import Event
-from clients.cluster.ground import CannotStart
 
 WAIT_SECONDS = 120.0
 _LINE_BYTES_MAX = 2**20

@@ -46,8 +46,10 @@ def summary(plan: Plan, pids: dict[str, int], supervisor: int) -> Event:
         "servers": list(plan.servers),
         "broker": plan.xpub,
         "xsub": plan.xsub,
-        "request": plan.request,
+        "request": plan.request or None,
         "reference": plan.reference,
+        "roster": str(plan.keys.roster) if plan.keys else None,
+        "key": str(plan.keys.operator) if plan.keys else None,
         "nodes": nodes,
     }
 

@@ -13,20 +13,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from clients.cluster.plan import Node, Plan
+from clients.cluster.cannot import CannotStart
+from clients.cluster.keys import prepare_keys
+from clients.cluster.plan import KEYS, Node, Plan
 
-EX_CANTCREAT = 73
 LOCK = "up.lock"
-_NODE_DIRECTORY = re.compile(r"reference|broker|server-[0-9]+|bot-[0-9]+")
+_NODE_DIRECTORY = re.compile(rf"reference|broker|server-[0-9]+|bot-[0-9]+|{KEYS}")
 LOG_BYTES_MAX = 16 * 2**20  # a larger log is set aside; with the one before it, twice this is kept
-
-
-class CannotStart(Exception):
-    """The cluster can't be started here; the text says why and what to do.  `exit_code`: sysexits."""
-
-    def __init__(self, text: str, exit_code: int = EX_CANTCREAT) -> None:
-        super().__init__(text)
-        self.exit_code = exit_code
 
 
 def absolute(path: Path) -> Path:
@@ -136,7 +129,11 @@ def _unbindable(address: str) -> str | None:
 
 
 def prepare(plan: Plan) -> None:
-    """Directories and configuration files of all nodes.  Raises `CannotStart`."""
+    """Directories, configuration files and (of a secured cluster) keys of all nodes.
+
+    Raises `CannotStart`.
+    """
+    prepare_keys(plan)
     for node in plan.nodes:
         try:
             node.directory.mkdir(exist_ok=True)

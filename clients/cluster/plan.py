@@ -2,11 +2,13 @@
 
 With base port P the servers listen on P, P+1, P+2, the broker's XPUB on P+3, the reference on P+4,
 the broker's XSUB on P+5 and its round-robin request port on P+6; servers beyond three on P+10 and up.
-With P = 5555 that is what the course's clients expect.
+With P = 5555 that is what the course's clients expect.  A secured cluster has no request port (it hides
+who asks) and keeps its keys in ``DATA/keys``.
 """
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +16,8 @@ from pathlib import Path
 SERVERS_MAX = 64
 BOTS_MAX = 64
 BASE_PORT_DEFAULT = 5555
+KEYS = "keys"  # the directory in DATA
+OPERATOR = "operator"  # the user that whoever runs the cluster can speak as
 _CLOSE_SERVERS = 3  # these sit right at the base port; the others keep clear of the fixed ports
 _FAR_SERVERS_AT = 10 - _CLOSE_SERVERS
 PORTS_SPAN = _FAR_SERVERS_AT + SERVERS_MAX
@@ -41,6 +45,30 @@ class Wish:
     bot_rate: float = 0.5
     bot_seed: int | None = None
     restart: bool = True
+    secure: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyFiles:
+    """Where a secured cluster keeps its keys; of each node, bot and the operator `NAME.key`."""
+
+    directory: Path
+
+    @property
+    def roster(self) -> Path:
+        return self.directory / "roster.toml"
+
+    @property
+    def cluster_key(self) -> Path:
+        return self.directory / "cluster.key"
+
+    def key(self, name: str) -> Path:
+        return self.directory / f"{name}.key"
+
+    @property
+    def operator(self) -> Path:
+        """The key of whoever runs the cluster."""
+        return self.key(OPERATOR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +104,10 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All nodes in the order of starting, and the addresses that clients need."""
+    """All nodes in the order of starting, and the addresses that clients need.
+
+    `request` is "" in a secured cluster.
+    """
 
     wish: Wish
     nodes: tuple[Node, ...]
@@ -85,6 +116,11 @@ class Plan:
     xsub: str
     request: str
     reference: str
+
+    @property
+    def keys(self) -> KeyFiles | None:
+        """The keys of a secured cluster."""
+        return key_files(self.wish.data) if self.wish.secure else None
 
     @property
     def control_path(self) -> Path:
@@ -96,6 +132,11 @@ class Plan:
     def addresses(self) -> list[tuple[str, str, str]]:
         """Everything that will be bound: (node, what, address)."""
         return [(node.name, what, address) for node in self.nodes for what, address in node.endpoints.items()]
+
+
+def key_files(data: Path) -> KeyFiles:
+    """Where a cluster on this directory has its keys, if it has any."""
+    return KeyFiles(directory=data / KEYS)
 
 
 def server_port(base_port: int, number: int) -> int:
@@ -114,6 +155,9 @@ def make_plan(wish: Wish) -> Plan:
     base = wish.base_port
     servers = tuple(at(server_port(base, n)) for n in range(1, wish.servers + 1))
     xpub, reference, xsub, request = (at(base + offset) for offset in (3, 4, 5, 6))
+    ends = {"xsub": xsub, "xpub": xpub, "request": request}
+    if wish.secure:
+        request = ends["request"] = ""
     shared = _shared_config(wish, servers=servers, reference=reference, xsub=xsub, xpub=xpub, request=request)
     nodes = [
         _daemon(
@@ -129,8 +173,8 @@ def make_plan(wish: Wish) -> Plan:
             name="broker",
             role=Role.BROKER,
             shared=shared,
-            own={"broker": {"xsub": xsub, "xpub": xpub, "request": request}},
-            endpoints={"xsub": xsub, "xpub": xpub, "request": request},
+            own={"broker": dict(ends)},
+            endpoints={what: address for what, address in ends.items() if address},
         ),
     ]
     for number, address in enumerate(servers, start=1):
@@ -162,7 +206,7 @@ def _shared_config(
     wish: Wish, *, servers: tuple[str, ...], reference: str, xsub: str, xpub: str, request: str
 ) -> str:
     """The [cluster] table, the same in every file."""
-    lines = [] if is_loopback(wish.host) else ["[security]", "insecure = true", ""]
+    lines = [] if wish.secure or is_loopback(wish.host) else ["[security]", "insecure = true", ""]
     lines += ["[cluster]", f"reference = {_toml(reference)}"]
     lines.append(f"brokers = [{{ xsub = {_toml(xsub)}, xpub = {_toml(xpub)}, request = {_toml(request)} }}]")
     lines.append("members = [")
@@ -171,13 +215,24 @@ def _shared_config(
     return "\n".join([*lines, "]"])
 
 
+def _security(wish: Wish, *, name: str, role: Role) -> Mapping[str, Mapping[str, str]]:
+    """The [security] table of one node of a secured cluster."""
+    if not wish.secure:
+        return {}
+    keys = key_files(wish.data)
+    table = {"roster": str(keys.roster), "key": str(keys.key(name))}
+    if role is Role.SERVER:
+        table["cluster_key"] = str(keys.cluster_key)
+    return {"security": table}
+
+
 def _daemon(
     wish: Wish,
     *,
     name: str,
     role: Role,
     shared: str,
-    own: dict[str, dict[str, str]] | dict[str, dict[str, str | int]],
+    own: Mapping[str, Mapping[str, str | int]],
     endpoints: dict[str, str],
     rank: int | None = None,
 ) -> Node:
@@ -187,6 +242,7 @@ def _daemon(
         "",
     ]
     tables += ["[node]", f"name = {_toml(name)}", f"data = {_toml(str(directory))}", ""]
+    own = {**own, **_security(wish, name=name, role=role)}
     for section, settings in own.items():
         tables += [f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in settings.items()), ""]
     command = (sys.executable, "-m", f"daemons.{role}", "--config", str(directory / f"{name}.toml"))
@@ -210,6 +266,9 @@ def _bot(wish: Wish, number: int, *, servers: tuple[str, ...], broker: str) -> N
     for address in servers[first:] + servers[:first]:
         command += ["--server", address]
     command += ["--broker", broker, "--state", str(directory)]
+    if wish.secure:
+        keys = key_files(wish.data)
+        command += ["--roster", str(keys.roster), "--key", str(keys.key(name))]
     if wish.bot_seed is not None:
         command += ["--seed", str(wish.bot_seed + number - 1)]
     return Node(name=name, role=Role.BOT, directory=directory, command=tuple(command))

@@ -22,10 +22,11 @@ import anyio
 import anyio.abc
 
 from clients.cluster import children, control
+from clients.cluster.cannot import CannotStart
 from clients.cluster.drain import drain
 from clients.cluster.environment import nodes_environment
 from clients.cluster.events import Event, OutputGone, Sink, event, summary
-from clients.cluster.ground import CannotStart, check_ports, owned, prepare, set_aside
+from clients.cluster.ground import check_ports, owned, prepare, set_aside
 from clients.cluster.keeper import Keeper
 from clients.cluster.plan import Plan, Role
 from clients.cluster.watch import watch
@@ -81,6 +82,10 @@ class Supervisor:
 
     def _server_names(self) -> list[str]:
         return [node.name for node in self.plan.nodes if node.role is Role.SERVER]
+
+    @property
+    def secured(self) -> bool:
+        return self.plan.wish.secure
 
     @property
     def xpub(self) -> str:

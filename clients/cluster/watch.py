@@ -14,17 +14,23 @@ import anyio.abc
 from clients.cluster.events import Event, event
 from recado.protocol import codec
 from recado.protocol.errors import Malformed
+from recado.protocol.publications import BEACON_TOPIC, COORDINATOR_TOPIC, SECURED_COORDINATOR_TOPIC
 from recado.wire.ports import Asker, Network, Publication, WireError
 
 SAID_PER_SECOND = 10  # more is counted, not shown: a terminal is no place for a flood
 ASK_SECONDS = 2.0
-_COORDINATOR_TOPIC = b"servers"
 
 
 class Watched(Protocol):
-    """Who is told what was heard."""
+    """Who is told what was heard.
+
+    `secured`: publications are granted one topic at a time, so messages are not heard.
+    """
 
     coordinator: str | None
+
+    @property
+    def secured(self) -> bool: ...
 
     def settled(self) -> Mapping[str, str]: ...
 
@@ -43,7 +49,7 @@ async def watch(
     """Listen at the broker until cancelled, through its restarts."""
     allowance = Allowance(SAID_PER_SECOND)
     async with network.subscriber([cluster.xpub]) as subscriber, anyio.create_task_group() as duties:
-        subscriber.subscribe(b"")
+        subscriber.subscribe(SECURED_COORDINATOR_TOPIC if cluster.secured else b"")
         duties.start_soon(_ask_for_coordinator, cluster, network)
         task_status.started()
         while True:
@@ -72,13 +78,13 @@ class Allowance:
 
 
 def _heard(cluster: Watched, publication: Publication, allowance: Allowance) -> None:
-    if publication.topic.startswith(b"\x00"):  # beacons: for machines
+    if publication.topic == BEACON_TOPIC:  # for machines
         return
     try:
         said = codec.decode_publication(publication.body)
     except Malformed:
         return
-    if publication.topic == _COORDINATOR_TOPIC:
+    if publication.topic in (COORDINATOR_TOPIC, SECURED_COORDINATOR_TOPIC):
         data = said.get("data")
         if isinstance(data, dict):
             _coordinator(cluster, data.get("coordinator"))

@@ -1,10 +1,12 @@
 """A cluster's events in words, one line each (the summary: a screen)."""
 
 import os
+import shlex
 import shutil
 import sys
 
 from clients.cluster.events import Event
+from clients.cluster.plan import OPERATOR
 from recado.protocol.printable import printable
 from recado.texts import Texts
 
@@ -57,13 +59,18 @@ def screen(say: Texts, up: Event, *, program: str, detached: bool = False) -> st
         (say("up.spread"), up["request"]),
         (say("up.reference"), up["reference"]),
         (say("up.data"), up["data"]),
+        (say("up.roster"), up["roster"]),
     ]
+    rows = [(name, value) for name, value in rows if value]
     width = max(len(name) for name, _ in rows)
     where = "" if up["reference"] == "tcp://127.0.0.1:5559" else f" --reference {up['reference']}"
+    if up["roster"]:
+        where += f" --roster {_word(up['roster'])} --key {_word(up['key'])}"
     data = "" if up["data"] == os.path.abspath("var") else f" --data {up['data']}"
+    user = f" --user {OPERATOR}" if up["roster"] else ""
     store = next((node["store"] for node in up["nodes"] if node["role"] == "server"), "")
     hints = [
-        (f"{program} chat{where}", "up.next.chat"),
+        (f"{program} chat{where}{user}", "up.next.chat"),
         (f"{program} tail -f{where}", "up.next.tail"),
         (f"sqlite3 {_short(store)} 'select * from channel_messages'", "up.next.look"),
         (f"{program} verify{data}", "up.next.verify"),
@@ -93,6 +100,11 @@ def program_name() -> str:
     if found is not None and os.path.realpath(found) == os.path.realpath(called):
         return "recado"
     return _short(called)
+
+
+def _word(path: str) -> str:
+    """The path as the shell takes it."""
+    return shlex.quote(_short(path))
 
 
 def _short(path: str) -> str:

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from clients.cli import cli
-from clients.cluster.ground import LOCK, CannotStart, check_ports, owned
+from clients.cluster.cannot import CannotStart
+from clients.cluster.ground import LOCK, check_ports, owned
 from clients.cluster.plan import Wish, make_plan
 
 

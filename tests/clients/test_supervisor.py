@@ -17,8 +17,9 @@ import pytest
 import trio
 
 from clients.cluster import control
+from clients.cluster.cannot import CannotStart
 from clients.cluster.events import Event
-from clients.cluster.ground import CannotStart, set_aside
+from clients.cluster.ground import set_aside
 from clients.cluster.plan import Plan
 from tests.clients.cluster_of_stubs import Recorder, alive, free_base_port, stub_plan, supervisor
 

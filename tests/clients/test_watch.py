@@ -16,6 +16,7 @@ class Cluster:
     """Two servers; `says` is whom each names as coordinator, `settled_names` which have run for long."""
 
     xpub = XPUB
+    secured = False
 
     def __init__(self) -> None:
         self.coordinator: str | None = None
