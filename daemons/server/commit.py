@@ -88,7 +88,7 @@ class GroupCommit:
         self._facts: list[After] = []  # called when what `_meta` holds is durable
         self._repairs: list[Entry] = []
         self._given: dict[Place, bytes] = {}  # signatures of what was kept, as peers gave them
-        self._older: dict[Place, bytes] = {}  # signatures of what is durable already
+        self._older: dict[Place, bytes | None] = {}  # signatures of what is durable already
         self._peers: dict[str, PeerRow] = {}
         self._quarantined: list[Quarantined] = []
         self._states: dict[str, str] = {}
@@ -132,8 +132,8 @@ class GroupCommit:
         if entries and signature is not None:
             self._given[entries[-1].origin, entries[-1].seq] = signature
 
-    def put_signature(self, origin: str, seq: int, signature: bytes) -> None:
-        """Keep a signature of an entry that is durable."""
+    def put_signature(self, origin: str, seq: int, signature: bytes | None) -> None:
+        """Keep a signature of an entry that is durable; None: there is none that is right."""
         self._older[origin, seq] = signature
         self._items.append((None, None))
         self._stir()
@@ -281,7 +281,7 @@ class GroupCommit:
             end += 1
         return end
 
-    def _signatures(self, entries: Sequence[Entry]) -> dict[Place, bytes]:
+    def _signatures(self, entries: Sequence[Entry]) -> dict[Place, bytes | None]:
         if self.sign is None:
             return {}
         signatures = {**self._older, **self.sign(entries)}

@@ -3,7 +3,6 @@
 A snapshot is one file for all who ask within a minute of each other, made beside the running server.
 """
 
-import msgspec
 import trio
 
 from daemons.server.calls import Call
@@ -22,13 +21,6 @@ from storage.replica import Damaged, StorageError, StorageFailed
 from storage.snapshot import Source, make
 
 REFUSED_SECONDS = 5.0  # so long a failed attempt answers for those who ask again
-
-
-def with_signature(node: Node, run: Run) -> Run:
-    """With the signature over its last entry, if there is one: all that can vouch for the end of a log."""
-    last = run.first + len(run.entries) - 1
-    signature = node.store.signatures(run.origin, after=last - 1, upto=last).get(last)
-    return msgspec.structs.replace(run, signature=signature) if node.proofs is not None else run
 
 
 class Donor:
@@ -54,13 +46,18 @@ class Donor:
         run = None
         if asked.first >= 1 and most >= 1:
             try:
-                run = node.store.run_after(
-                    asked.origin, asked.first - 1, entries_max=most, bytes_max=PAGE_BYTES_MAX
-                )
-                run = run and with_signature(node, run)
+                run = self._run(asked.origin, asked.first - 1, most)
             except Damaged as damaged:
                 node.damaged(damaged.origin, damaged.seq)
         call.reply({"status": "OK", "runs": runs_fields([] if run is None else [run])})
+
+    def _run(self, origin: str, after: int, most: int) -> Run | None:
+        """In a secured cluster up to a signature, which vouches for it, if need be beyond what was asked."""
+        read = self._node.store.run_after
+        found = None
+        if self._node.proofs is not None:
+            found = read(origin, after, entries_max=most, bytes_max=PAGE_BYTES_MAX, signed=True)
+        return found or read(origin, after, entries_max=most, bytes_max=PAGE_BYTES_MAX)
 
     # Everything -------------------------------------------------------------------------------------
 

@@ -3,8 +3,9 @@
 The check takes a little at a time and at most two hundredths of it; the ends of all origins come
 first, since what a start believes of them would make sound peers look forked.  What is found, here or
 by whoever reads the log for a peer, is fetched from the peers by (origin, seq), held against the
-entries around it, and put in place by an ordinary commit.  What no peer can give is said again and
-again: it is lost unless some replica is brought back.
+entries around it, in a secured cluster where one side is open against a signature, and put in place by
+an ordinary commit.  Signatures are checked too: a wrong one is made anew, fetched, or goes.  What no
+peer can give is said again and again: it is lost unless some replica is brought back.
 """
 
 from collections.abc import Mapping
@@ -15,12 +16,20 @@ import trio
 from daemons.server.asking import Unanswered, ask
 from daemons.server.node import Node
 from daemons.server.peer_services import PEER_VERSION
+from daemons.server.signing import Proofs, chained_hash
 from recado.protocol import codec
-from recado.protocol.entry import EMPTY
+from recado.protocol.entry import EMPTY, origin_node
 from recado.protocol.errors import Malformed
-from recado.protocol.limits import DAMAGED_ENTRIES_MAX, PAGE_ENTRIES_MAX, SCRUB_ENTRIES, SCRUB_SHARE
+from recado.protocol.limits import (
+    DAMAGED_ENTRIES_MAX,
+    PAGE_BYTES_MAX,
+    PAGE_ENTRIES_MAX,
+    SCRUB_ENTRIES,
+    SCRUB_SHARE,
+)
 from recado.protocol.messages import Entry, Run
 from recado.wire.ports import Asker
+from storage.replica import Damaged
 from storage.scrub import check, replacement, stretches
 
 SCRUBBED_KEY = "scrubbed_ms"
@@ -79,7 +88,31 @@ class Scrub:
         start = now()
         for seq in check(self._node.store, origin, after, upto=upto).damaged:
             self.accuse(origin, seq)
+        if self._node.proofs is not None:
+            await self._check_signatures(self._node.proofs, origin, after, upto=upto)
         await trio.sleep(max(PAUSE_SECONDS_MIN, (now() - start) * (1 / SCRUB_SHARE - 1)))
+
+    async def _check_signatures(self, proofs: Proofs, origin: str, after: int, *, upto: int) -> None:
+        """One that is wrong here would make peers take this server for a forger."""
+        node, verified = self._node, proofs.verifier()
+        for seq, signature in node.store.signatures(origin, after=after, upto=upto).items():
+            run = self._entry(origin, seq)
+            if run is None or verified(origin, seq, chained_hash(run), signature):
+                continue
+            right = None
+            if origin_node(origin) == node.name:
+                right = proofs.sign(origin, seq, chained_hash(run))
+            for asker in self._askers.values():
+                right = right or await self._fetched_signature(asker, proofs, run)
+            node.log.error("a damaged signature", origin=origin, seq=seq, replaced=right is not None)
+            node.commits.put_signature(origin, seq, right)
+
+    def _entry(self, origin: str, seq: int) -> Run | None:
+        """None if the entry itself is damaged, which is seen to elsewhere."""
+        try:
+            return self._node.store.run_after(origin, seq - 1, entries_max=1, bytes_max=PAGE_BYTES_MAX)
+        except Damaged:
+            return None
 
     def accuse(self, origin: str, seq: int) -> None:
         """An entry that is not what it should be, or the one behind it: it will be looked at."""
@@ -135,6 +168,28 @@ class Scrub:
         self, name: str, asker: Asker, origin: str, first: int, last: int
     ) -> list[Entry] | None:
         node = self._node
+        run = await self._fetched_run(asker, origin, first, last)
+        if run is None:
+            return None
+        # A page may hold less than was asked for; the rest is fetched at the next turn.
+        end = min(last, first + len(run.entries) - 1)
+        head = node.entries.durable_heads.get(origin, EMPTY)
+        fits = replacement(node.store, run, last=end, head=head, partial=end < last)
+        if fits is None:
+            node.log.error("a peer's entries do not fit into our log", peer=name, origin=origin, first=first)
+            return None
+        if not self._proved(run, bounded=end == last < node.entries.durable.get(origin, 0)):
+            node.log.error("a peer's entries are not proved", peer=name, origin=origin, first=first)
+            return None
+        return fits
+
+    def _proved(self, run: Run, *, bounded: bool) -> bool:
+        """In a secured cluster: `bounded` by a sound entry behind, whose hash they give; or signed."""
+        proofs = self._node.proofs
+        return proofs is None or bounded or proofs.vouches(run)
+
+    async def _fetched_run(self, asker: Asker, origin: str, first: int, last: int) -> Run | None:
+        node = self._node
         fields = {"v": PEER_VERSION, "cluster": node.config.cluster.id, "from": node.name}
         fields |= {"boot": node.boot, "origin": origin, "first": first, "last": last}
         deadline = node.config.timings.peer_deadline_seconds
@@ -144,15 +199,17 @@ class Scrub:
         except (Unanswered, Malformed):
             return None
         run = page.runs[0] if page.runs else None
-        if run is None or run.origin != origin or run.first != first:
+        if run is None or run.origin != origin or run.first != first or not run.entries:
             return None
-        # A page may hold less than was asked for; the rest is fetched at the next turn.
-        end = min(last, first + len(run.entries) - 1)
-        head = node.entries.durable_heads.get(origin, EMPTY)
-        fits = replacement(node.store, run, last=end, head=head, partial=end < last)
-        if fits is None:
-            node.log.error("a peer's entries do not fit into our log", peer=name, origin=origin, first=first)
-        return fits
+        return run
+
+    async def _fetched_signature(self, asker: Asker, proofs: Proofs, run: Run) -> bytes | None:
+        """What a peer has over the entry that `run` ends with."""
+        last = run.first + len(run.entries) - 1
+        found = await self._fetched_run(asker, run.origin, last, last)
+        if found is None or len(found.entries) != 1 or chained_hash(found) != chained_hash(run):
+            return None
+        return found.signature if proofs.vouches(found) else None
 
     async def _replaced(self, entries: list[Entry]) -> bool:
         done = trio.Event()

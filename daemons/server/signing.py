@@ -88,9 +88,7 @@ class Proofs:
         last = run.first + len(run.entries) - 1
         if head.seq < run.first - 1 or last < head.seq:
             return None
-        chained = run.previous_hash or EMPTY.hash
-        for header, _ in run.entries:
-            chained = hash16(chained, header)
+        chained = chained_hash(run)
         if last == head.seq and chained == head.hash:
             return None
         if run.signature is None:
@@ -99,6 +97,21 @@ class Proofs:
             return None
         known = self.roster.signing_keys(origin_node(run.origin))
         return "not signed by its node" if known else "of a node that the roster does not name"
+
+    def vouches(self, run: Run) -> bool:
+        """Whether the run, as far back as it goes, is what its origin's node has signed."""
+        last = run.first + len(run.entries) - 1
+        return run.signature is not None and _verified(
+            self.roster, run.origin, last, chained_hash(run), run.signature
+        )
+
+
+def chained_hash(run: Run) -> bytes:
+    """The chain hash of a run's last entry, as the run tells it."""
+    chained = run.previous_hash or EMPTY.hash
+    for header, _ in run.entries:
+        chained = hash16(chained, header)
+    return chained
 
 
 def _verified(roster: Roster, origin: str, seq: int, chained: bytes, signature: bytes) -> bool:
