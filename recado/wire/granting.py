@@ -92,6 +92,7 @@ class GrantingForwarder:
         self._subscriptions = Subscriptions()
         self._allowances = Allowances()
         self._closed = False
+        self._starting_over = False
         incoming = open_pubsub(context, zmq.XSUB, options=options)
         xsub_address = guarded_bind(incoming, xsub, guard=guards[0])
         try:
@@ -122,6 +123,8 @@ class GrantingForwarder:
     async def _forward(self) -> None:
         while True:
             batch = await self._incoming.receive_batch(DRAIN_MESSAGES_MAX)
+            if self._starting_over:
+                continue  # publications are hints: subscribers ask for what they missed
             outgoing = self._outgoing.raw
             for message in batch:
                 if len(message) == 2:
@@ -189,10 +192,12 @@ class GrantingForwarder:
         if self._guard is not None:
             for key in spoilers - {b""}:
                 self._guard.authenticator.ban(key)
+        self._starting_over = True
         self._close_outgoing()
         for attempt in range(_REBIND_TRIES):
             try:
                 self._outgoing, _ = self._open_outgoing(self.addresses[1])
+                self._starting_over = False
                 return
             except WireError:
                 if self._closed or attempt == _REBIND_TRIES - 1:
