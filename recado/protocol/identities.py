@@ -30,7 +30,9 @@ _OPERATORS_ONLY = frozenset({"role", "suspend", "restore"})
 
 
 class User(NamedTuple):
-    """A registered user.  `shown`: the name as people see it; `role`: "user" or "bot"."""
+    """A registered user.  `shown`: the name as people see it; `role`: "user" or "bot"; `registered`:
+    the entry that did it, None while it is on its way to the disk.
+    """
 
     uid: bytes
     name: str
@@ -39,6 +41,7 @@ class User(NamedTuple):
     suspended: bool
     generation: int  # how many keys were revoked: part of the topic of direct messages
     since_ms: int
+    registered: Key | None = None
 
 
 class HeldKey(NamedTuple):
@@ -144,6 +147,7 @@ class Identities:
             person.standing is not None and person.standing.said.do == "suspend",
             len(person.revoked),
             login.wall_ms,
+            login.key,
         )
 
     def users(self) -> Iterator[User]:
@@ -182,20 +186,19 @@ class Identities:
         return claim is not None and key in self._people[claim[1]].revoked
 
     def keys(self, uid: bytes) -> list[HeldKey]:
-        """The keys of a user in the order of their claims, revoked ones too.
-
-        A key that another user claimed before is none of this user's, but a revocation of it is told.
-        """
+        """The keys of a user in the order of their claims, revoked ones too, others' keys not."""
         person = self._people.get(uid)
         if person is None:
             return []
         held: list[HeldKey] = []
         for key, (_, since_ms) in sorted(person.claimed.items(), key=lambda item: (item[1], item[0])):
+            if self._owners[key][1] != uid:
+                continue
             revoked = person.revoked.get(key)
-            if revoked is not None:
-                held.append(HeldKey(key, since_ms, revoked.wall_ms, revoked.said.reason))
-            elif self._owners[key][1] == uid:
+            if revoked is None:
                 held.append(HeldKey(key, since_ms))
+            else:
+                held.append(HeldKey(key, since_ms, revoked.wall_ms, revoked.said.reason))
         return held
 
     def name_like(self, name: str) -> str | None:
