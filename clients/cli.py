@@ -42,7 +42,7 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
         "roster",
         "clients.roster",
         "roster",
-        "Who belongs to a cluster with keys: init, add, remove, show, check.",
+        "Who belongs to a cluster with keys: init, add, rotate, show, ….",
     ),
     ("member", "clients.member", "member", "The list of servers: list, add, remove."),
 )

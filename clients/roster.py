@@ -1,8 +1,7 @@
 """`recado roster init|add|remove|show|check`: who belongs to a cluster with keys.
 
 Every change reads the whole file, checks the result and replaces it at once; what would not be valid is
-not written.  Node by node, rotation of a key is: `add` the new one everywhere, restart the node with it,
-`remove --key` the old one.
+not written.  A key is replaced in two steps, between which both are good (`rotate`).
 """
 
 import os
@@ -143,6 +142,43 @@ def remove(*, name: str, role: Role | None, key: str | None, forget: bool, path:
     except RosterError as error:
         raise Ended(str(error)) from None
     _write(path, changed, as_json=as_json)
+
+
+@roster.command(
+    "rotate",
+    epilog="\b\nExamples, before and after the node was restarted with its new key:\n"
+    "  recado roster rotate new/server-1.pub\n  recado roster rotate --finish server-1\n\n"
+    f"{CODES}",
+)
+@click.argument("what", metavar="FILE|NAME")
+@click.option("--finish", is_flag=True, help="NAME's newest key stays alone.")
+@_roster_option
+@json_option
+def rotate(*, what: str, finish: bool, path: Path, as_json: bool) -> None:
+    """Replace the key of a node or operator without stopping the cluster.
+
+    First with the public part of the new key: from then on both are good.  Bring the file to all nodes
+    (SIGHUP), restart that node with the new key, then --finish, and bring the file around again.
+    """
+    before, say = _read(path), speaker()
+    try:
+        if finish:
+            role = _only_role(before, what, path)
+            changed, name = before.with_newest_key_only(role, what), what
+        else:
+            part = read_public(Path(what))
+            name = part.name
+            operator = part.kind == "user"
+            if before.entry("operator" if operator else part.kind, name) is None:  # type: ignore[arg-type]
+                raise Ended(say("roster.unknown", name=printable(name), path=path))
+            changed = before.with_part(part, operator=operator)
+    except KeyFileError as error:
+        raise Ended(str(error), CONFIGURATION) from None
+    except RosterError as error:
+        raise Ended(str(error)) from None
+    _write(path, changed, as_json=as_json)
+    if not (finish or as_json):
+        words(say("roster.rotated", name=printable(name)))
 
 
 @roster.command("show", epilog=f"\b\nExample:\n  recado roster show --json\n\n{CODES}")

@@ -50,6 +50,10 @@ WORDS: dict[str, Text] = {
         "{path} já existe; `recado roster add` acrescenta",
         "{path} exists already; `recado roster add` adds to it",
     ),
+    "roster.rotated": Text(
+        "depois reinicie {name} com a chave nova e termine: recado roster rotate --finish {name}",
+        "after that restart {name} with its new key, and finish: recado roster rotate --finish {name}",
+    ),
     "roster.which": Text(
         "{name} está no roster como {roles}; diga --role", "{name} is in the roster as {roles}; say --role"
     ),

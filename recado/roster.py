@@ -236,6 +236,18 @@ class Roster:
         places = tuple(dict.fromkeys([*before.addresses, *addresses]))
         return self._with(Entry(role, part.name, keys, signing, places), instead_of=before)
 
+    def with_newest_key_only(self, role: Role, name: str) -> "Roster":
+        """With the last key of an entry alone, the end of a rotation.  Signing keys all stay.
+
+        Raises `RosterError` if there is only one.
+        """
+        before = self.entry(role, name)
+        if before is None:
+            raise RosterError(f"there is no {role} {name}")
+        if len(before.keys) == 1:
+            raise RosterError(f"{role} {name} has one key only; begin with the new one's public part")
+        return self._with(before._replace(keys=before.keys[-1:]), instead_of=before)
+
     def at(self, role: Role, name: str, addresses: Sequence[str]) -> "Roster":
         """With an entry's addresses replaced.  Raises `RosterError` if it is not here."""
         before = self.entry(role, name)

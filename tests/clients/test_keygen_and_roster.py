@@ -158,6 +158,23 @@ def test_rotation_and_leaving(home: Path) -> None:
     assert "former  server-1" in good("roster", "show").stdout
 
 
+def test_rotate_in_two_steps(home: Path) -> None:
+    """Between the steps both keys are good, afterwards only the new one; what comes next is said."""
+    _cluster()
+    good("keygen", "--server", "server-1", "-o", "new/server-1.key")
+    old, new = (read_identity(Path(path)) for path in ("server-1.key", "new/server-1.key"))
+    begun = good("roster", "rotate", "new/server-1.pub")
+    assert "rotate --finish server-1" in begun.stderr
+    assert Roster.read(home / "roster.toml").keys_of("server", "server-1") == (old.public, new.public)
+    good("roster", "rotate", "--finish", "server-1")
+    roster = Roster.read(home / "roster.toml")
+    assert roster.keys_of("server", "server-1") == (new.public,)
+    assert roster.signing_keys("server-1") == (old.signing_public, new.signing_public)
+    assert call("roster", "rotate", "--finish", "server-1").exit_code == 1
+    good("keygen", "--server", "server-9")
+    assert call("roster", "rotate", "server-9.pub").exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
