@@ -188,6 +188,10 @@ class Roster:
             for key in entry.keys
         }
 
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str], Entry]:
+        return {(entry.role, entry.name): entry for entry in self.entries}
+
     def role_of(self, key: bytes) -> Principal | None:
         """Who has this key (32 raw bytes); None: nobody here, perhaps a user."""
         return self._by_key.get(key)
@@ -197,7 +201,7 @@ class Roster:
         return tuple(entry for entry in self.entries if entry.role == role)
 
     def entry(self, role: Role, name: str) -> Entry | None:
-        return next((entry for entry in self.of(role) if entry.name == name), None)
+        return self._by_name.get((role, name))
 
     def keys_of(self, role: Role, name: str) -> tuple[bytes, ...]:
         """The CURVE keys to expect of a node, the first to be tried first; () if it is not here."""

@@ -141,7 +141,9 @@ def test_quarantine_is_shown(tmp_path: Path) -> None:
     assert f"{ORIGIN}  forked: nothing more of it is taken" in shown
     rows = [
         json.loads(line)
-        for line in call("replica", "quarantine", "--data", str(tmp_path), "--json").stdout.splitlines()
+        for line in call(
+            "replica", "quarantine", "--data", str(tmp_path), "--json", "--direct"
+        ).stdout.splitlines()
     ]
     assert {row.get("raw") for row in rows if row.get("from_node")} == {"9201"}
 
