@@ -66,6 +66,13 @@ ERRORS: dict[str, Text] = {
         "The servers of this cluster differ in server.mode",
     ),
     "address_invalid": Text("Endereço inválido", "The address is not valid"),
+    "registration_closed": Text(
+        "Só operadores registram usuários aqui", "Only operators register users here"
+    ),
+    "invite_needed": Text("É preciso um convite para se registrar", "Registering here needs an invitation"),
+    "invitations_full": Text("Convites em aberto demais", "Too many open invitations"),
+    "key_missing": Text("Esta chave não é desse usuário", "That key is not that user's"),
+    "key_last": Text("É a última chave; adicione outra antes", "That is the last key; add another first"),
     "registry_full": Text("Registro cheio: servidores demais", "The registry is full: too many servers"),
     "cluster_unknown": Text("Servidor de outro cluster", "A server of another cluster"),
     "member_unknown": Text("Servidor que não é membro deste cluster", "Not a member of this cluster"),

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from recado.protocol.entry import GENESIS, Head, hash16
 from recado.protocol.limits import COMMIT_ENTRIES_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX
 from recado.protocol.messages import Entry, Run
+from storage.audit import rules_before
 from storage.database import Damaged, Guard
 from storage.derived import Derived, Key
 from storage.loading import read_heads, read_meta
@@ -174,6 +175,16 @@ class ReadsOfTheLog:
                     yield entry
             if len(rows) < _RULES_AT_A_TIME:
                 return
+
+    def rules_before(
+        self, before: Key | None, *, channel: str | None = None, about: bytes | None = None, limit: int
+    ) -> list[Entry]:
+        """A page of the rules about users and channels before a key, the oldest of it first.
+
+        `channel`: of that channel only.  `about`: by or about that user id only.
+        """
+        with self._guard():
+            return rules_before(self._reader, before, channel=channel, about=about, limit=limit)
 
     def find_ids(self, ids: Sequence[bytes]) -> dict[bytes, list[FoundEntry]]:
         """The durable entries with one of these client-made ids, by id."""

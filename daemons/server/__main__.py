@@ -15,8 +15,10 @@ from daemons.server.node import Surroundings
 from daemons.shared.command import main_of
 from daemons.shared.logging import Logger, get_logger, open_sink
 from daemons.shared.process import Life
+from daemons.shared.secured import everybody, network_of, reload_on_hangup, wire_security
 from recado.config import Config
-from recado.wire.zeromq import WireOptions, ZeroMQNetwork
+from recado.secured import Current
+from recado.wire.zeromq import WireOptions
 from storage.replica import Replica
 
 # A batch in flight is some ten thousand objects, none of them garbage in cycles: at Python's own 700 the
@@ -32,13 +34,20 @@ async def serve(config: Config, life: Life) -> None:
         life.on_reload.append(sink.reopen)
 
         def log(node: str, clock: object) -> Logger:
-            return get_logger(node, clock, sink=sink)  # type: ignore[arg-type]
+            loggers.append(get_logger(node, clock, sink=sink))  # type: ignore[arg-type]
+            return loggers[-1]
+
+        current = Current(config, "server")
+        loggers: list[Logger] = []
+        reload_on_hangup(life, current, lambda: loggers[-1])
+        options = WireOptions(linger_seconds=config.timings.linger_seconds)
+        security = wire_security(current, domain="requests", authenticate=everybody(current))
 
         store = Replica.open(
             Path(config.node.data), node=config.node.name, reserve_bytes=config.disk.reserve_bytes
         )
         try:
-            async with ZeroMQNetwork(WireOptions(linger_seconds=config.timings.linger_seconds)) as network:
+            async with network_of(current, options, security=security) as network:
                 await run_server(
                     config,
                     network,
@@ -55,6 +64,7 @@ async def serve(config: Config, life: Life) -> None:
                     log=log,
                     stopping=life.stopping,
                     ready=life.ready,
+                    in_force=current,
                 )
         finally:
             store.close()

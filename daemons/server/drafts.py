@@ -1,5 +1,6 @@
 """What a request asks to keep, before it has a place in the log: entries to be, ids, plain forms."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     extra: bytes | None = None
     status: str = "OK"
     wall_ms: int | None = None
+    told: Mapping[str, object] = {}  # more for the answer
 
     @property
     def content(self) -> Content:

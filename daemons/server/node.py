@@ -6,12 +6,16 @@ from typing import Any
 
 import msgspec
 
+from daemons.server.accounts import Accounts
 from daemons.server.calls import Call, Replies
+from daemons.server.channels import Channels
 from daemons.server.clock_tags import ClockTags
 from daemons.server.commit import Committer, GroupCommit, commit_inline
 from daemons.server.directory import Directory
 from daemons.server.in_force import Given, InForce
+from daemons.server.rationing import Rationing
 from daemons.server.signing import Proofs
+from daemons.server.topics import Topics
 from daemons.shared.logging import Logger
 from daemons.shared.tally import Tallies
 from recado.config import Config
@@ -95,8 +99,7 @@ class Node:
         self.batch_now = surroundings.now()  # monotonic seconds and
         self.batch_ms = 0  # shown milliseconds, as of the batch that is being handled
         self.refresh()
-        self.commits.appliers.append(self.directory.committed)
-        self.commits.voided.append(self.directory.abandoned)
+        self._open_community()
         self.proofs = None if self.in_force.security is None else Proofs(self.in_force)
         if self.proofs is not None:
             self.commits.sign = self.proofs.of_batch
@@ -119,8 +122,21 @@ class Node:
         self.election: Callable[[], dict[str, Any]] = dict  # what `status` says of it
         self.nudge: Callable[[str | None], None] = lambda _peer: None  # pull soon (from this peer)
         self.damaged: Callable[[str, int], None] = lambda _origin, _seq: None  # an entry here is not sound
+        self.doors: Callable[[], dict[str, Any]] = (
+            dict  # what `status` says of connections and who was not let in
+        )
         self.damage: Callable[[], int] = lambda: 0  # how many entries wait for their repair
         self.catch_up: Callable[[], Awaitable[None]] = _nothing_to_catch_up
+
+    def _open_community(self) -> None:
+        """Users, channels and their rules, which follow every commit."""
+        self.accounts = Accounts(self.in_force, self.store.rules())
+        self.channels = Channels(self.store.rules(), secured=self.accounts.secured)
+        self.topics = Topics(self.in_force, self.accounts, self.channels)
+        self.rationing = Rationing(self.in_force)
+        for derived in (self.directory, self.accounts, self.channels):
+            self.commits.appliers.append(derived.committed)
+            self.commits.voided.append(derived.abandoned)
 
     @property
     def security(self) -> NodeSecurity | None:
@@ -142,6 +158,8 @@ class Node:
         self.entries.reload(self.store.heads())
         self.clock.receive(self.entries.lamport)
         self.directory.reload(*self.store.names(), heard_of=self.store.heard_of())
+        self.accounts.reload(self.store.rules())
+        self.channels.reload(self.store.rules())
         self.fresh = False
 
     def wall_ms(self) -> int:

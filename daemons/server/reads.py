@@ -7,6 +7,7 @@ from daemons.server.calls import Call
 from daemons.server.drafts import Missing
 from daemons.server.node import Node
 from recado import __version__
+from recado.contradictions import exposed
 from recado.protocol import names
 from recado.protocol.errors import Refused
 from recado.protocol.limits import (
@@ -17,11 +18,14 @@ from recado.protocol.limits import (
     NAMES_REPLY_BYTES_MAX,
 )
 from recado.protocol.messages import Audit, Entry, History, Kind, Names, Read, Request
+from recado.protocol.policy import Role
 from recado.protocol.vector import Vector, ahead, covers
 from recado.settings import Member
+from recado.texts import wire_text
 from storage.replica import MessageRow
 
 NAMES_ORIGINS_MAX = 16  # told with lists of names; all servers have long had what older ones hold
+INSECURE_TEXT = "Quem alcança estas portas escreve em nome de qualquer um (security.insecure)"
 BEHIND_TEXT = "Este servidor ainda não tem o que você já viu"
 _NAME_PREFIX_BYTES = 2  # a short text's type and length in MessagePack
 _NAME_BYTES_PACKED_MAX = NAME_BYTES_MAX + _NAME_PREFIX_BYTES
@@ -47,7 +51,13 @@ class Reads:
 
     def channels(self, call: Call, asked: Names) -> None:
         self._check_session(asked)
-        channels, told = names_page(self._names()[1], asked, bytes_max=NAMES_REPLY_BYTES_MAX // 2)
+        here = self._names()[1]
+        user = call.actor.user
+        operator = call.actor.role is Role.OPERATOR
+        hidden = self._node.channels.hidden_from(user and user.uid, operator=operator)
+        if hidden:
+            here = [name for name in here if name not in hidden]
+        channels, told = names_page(here, asked, bytes_max=NAMES_REPLY_BYTES_MAX // 2)
         # The course text names the second key.
         call.reply({"channels": channels, "users": channels, **told, **self._named_by(asked)})
 
@@ -71,7 +81,7 @@ class Reads:
 
     def history(self, call: Call, asked: History) -> None:
         self._check_session(asked)
-        channel, user, peer = whose(call.asked.service, asked)
+        channel, user, peer = self._whose(call, asked)
         limit = HISTORY_MESSAGES_DEFAULT if asked.limit is None else asked.limit
         limit = max(1, min(limit, HISTORY_MESSAGES_MAX))
         durable = dict(self._node.entries.durable)
@@ -94,8 +104,33 @@ class Reads:
             "messages": [publication_of(row) for row in rows],
             "upto": upto,
             "more": more,
+            **self._topic(channel, user),
         }
         call.reply({"status": "OK", **reply, "server": self._node.name, "boot": self._node.boot})
+
+    def _whose(self, call: Call, asked: History) -> tuple[str | None, bytes | None, bytes | None]:
+        """(channel, user id, peer's user id) of a history, for who may read it."""
+        node = self._node
+        channel, name, peer = whose(call.asked.service, asked)
+        actor = call.actor
+        if channel is not None:
+            node.channels.readable(
+                channel, actor.user and actor.user.uid, operator=actor.role is Role.OPERATOR
+            )
+            return channel, None, None
+        user = node.accounts.speaker(actor, name).uid
+        with_whom = None if peer is None else node.accounts.find(peer)
+        if peer is not None and with_whom is None:
+            raise Missing("user_missing", wire_text("user_missing"))
+        return None, user, with_whom
+
+    def _topic(self, channel: str | None, user: bytes | None) -> dict[str, bytes]:
+        """Where news of this history is published: told to who may read it, in secured mode."""
+        if not self._node.accounts.secured:
+            return {}
+        topics = self._node.topics
+        topic = topics.channel(channel) if channel is not None else topics.of_user(user or b"")
+        return {} if topic is None else {"topic": topic}
 
     def audit(self, call: Call, asked: Audit) -> None:
         """E8: what is durable here of the origins named."""
@@ -133,7 +168,20 @@ class Reads:
             "bootstrap": node.bootstrap,
             "damaged": node.damage(),
             "disk": "full" if node.commits.full else "slow" if node.commits.slow else "ok",
+            "security": self._security(),
         }
+
+    def _security(self) -> dict[str, Any]:
+        """How protected this server is; `warning` is for people to see."""
+        node = self._node
+        told: dict[str, Any] = {"mode": "open", "rate_limited": node.rationing.refused, **node.doors()}
+        if node.security is not None:
+            registration = node.in_force.config.security.registration
+            return {**told, "mode": "secured", "registration": registration}
+        reachable = exposed(node.config)
+        if reachable:
+            told |= {"mode": "insecure", "warning": INSECURE_TEXT, "exposed": list(reachable)}
+        return told
 
     def _peer(self, peer: Member) -> dict[str, Any]:
         """How far a peer is behind this server: `lag` counts entries it has not confirmed."""
@@ -184,15 +232,14 @@ def _fitting(names_here: Sequence[str], bytes_max: int) -> int:
     return len(names_here)
 
 
-def whose(service: str, asked: History) -> tuple[str | None, bytes | None, bytes | None]:
-    """(channel, user id, peer's user id) of a history request, under any of its names."""
+def whose(service: str, asked: History) -> tuple[str | None, str, str | None]:
+    """(channel, user, peer) of a history request, under any of its names; user is "" for a channel's."""
     if asked.channel is not None and service not in ("get_messages", "history_messages"):
-        return names.channel_name(asked.channel), None, None
+        return names.channel_name(asked.channel), "", None
     user = asked.user or asked.username
     if user is None:
         raise Refused("history_invalid", "Diga o canal ou o usuário")
-    peer = names.uid(names.user_name(asked.peer)) if asked.peer else None
-    return None, names.uid(names.user_name(user)), peer
+    return None, names.user_name(user), names.user_name(asked.peer) if asked.peer else None
 
 
 def publication_of(row: MessageRow) -> dict[str, Any]:

@@ -10,12 +10,16 @@ from typing import Any
 
 import trio
 
+from daemons.server.admission import Admission
 from daemons.server.calls import Call, error_data
 from daemons.server.donor import Donor
 from daemons.server.drafts import Missing
 from daemons.server.node import Node
 from daemons.server.peer_services import PeerServices
+from daemons.server.rationing import RateLimited
 from daemons.server.reads import Reads
+from daemons.server.rule_reads import RuleReads
+from daemons.server.rules import Rules
 from daemons.server.writes import Writes
 from daemons.shared.replies import malformed_text
 from recado.protocol import codec
@@ -30,8 +34,8 @@ PATIENCE_SECONDS = 0.5  # for the disk, before requests are served beside a grow
 BACKLOG_ENTRIES = 2 * COMMIT_ENTRIES_MAX  # beyond it nothing more is drained until a commit is done
 
 
-def client_services(writes: Writes, reads: Reads) -> dict[str, Handler]:
-    """What anybody may ask in open mode."""
+def client_services(writes: Writes, reads: Reads, rules: Rules, rule_reads: RuleReads) -> dict[str, Handler]:
+    """What people and their programs may ask; in open mode anybody."""
     return {
         "login": writes.login,
         "users": reads.users,
@@ -45,14 +49,21 @@ def client_services(writes: Writes, reads: Reads) -> dict[str, Handler]:
         "history_channel": reads.history,
         "history_messages": reads.history,
         "audit": reads.audit,
+        "user_rule": rules.user_rule,
+        "invite": rules.invite,
+        "channel_rule": rules.channel_rule,
+        "user_keys": rule_reads.user_keys,
+        "channel_info": rule_reads.channel_info,
+        "audit_log": rule_reads.audit_log,
         "status": reads.status,
         "who_coordinator": reads.who_coordinator,
     }
 
 
-def server_services(peers: PeerServices, donor: Donor) -> dict[str, Handler]:
-    """What servers ask each other; each handler says who may."""
+def server_services(peers: PeerServices, donor: Donor, rule_reads: RuleReads) -> dict[str, Handler]:
+    """What servers ask each other, and brokers ask; each handler says who may."""
     return {
+        "whois": rule_reads.whois,
         "replicate": peers.replicate,
         "sync": peers.sync,
         "clock": peers.clock,
@@ -84,8 +95,10 @@ class Requests:
         self._node = node
         self._listener = listener
         self._writes = writes
-        self._clients: Mapping[str, Handler] = client_services(writes, reads)
-        self._servers: Mapping[str, Handler] = server_services(peers, donor)
+        rules, rule_reads = Rules(node, writes), RuleReads(node)
+        self._admission = Admission(node, node.accounts, node.rationing)
+        self._clients: Mapping[str, Handler] = client_services(writes, reads, rules, rule_reads)
+        self._servers: Mapping[str, Handler] = server_services(peers, donor, rule_reads)
         self._parked: list[Call] = []
         self._parking = trio.Event()
         self._junk = node.tallies.of("request not understood", level="warning")
@@ -145,6 +158,7 @@ class Requests:
         try:
             if handler is None:
                 raise Refused("service_unknown", f"Serviço desconhecido: {service}")
+            self._admission.admit(call)
             handler(call, call.asked.data)
         except Missing as missing:
             if call.checked or not self._park(call):
@@ -161,6 +175,8 @@ class Requests:
         more: dict[str, Any] = {}
         if refused.code == "busy":
             more["retry_after"] = 1
+        if isinstance(refused, RateLimited):
+            more["retry_after"] = refused.retry_after
         if refused.code == "behind":
             more["behind"] = dict(self._node.entries.durable)
         self._refused.add({"service": call.asked.service}, requests=1, code=refused.code)

@@ -8,14 +8,17 @@ content is refused.
 from collections.abc import Iterable
 from typing import Any
 
+from daemons.server.accounts import Speaker
 from daemons.server.calls import Call
 from daemons.server.commit import After
 from daemons.server.drafts import LEVELS, Content, Draft, Missing, plain_draft, plain_id, request_id
 from daemons.server.node import Node
+from daemons.server.registration import Registration
 from recado.protocol import names
 from recado.protocol.entry import hash16, names_extra
 from recado.protocol.errors import Refused
 from recado.protocol.messages import CreateChannel, Entry, Kind, Level, Login, Message, Publish, Write
+from recado.protocol.rules import ChannelBody, body_of
 from storage.replica import FoundEntry, StorageFull
 
 
@@ -24,6 +27,7 @@ class Writes:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self.registration = Registration(node, self)
         self._pending: dict[bytes, list[Entry]] = {}  # by id: appended, not yet durable
         self._found: dict[bytes, list[FoundEntry]] = {}  # by id: durable, looked up for this batch
         self._default_level = LEVELS[node.config.server.default_level]
@@ -48,6 +52,9 @@ class Writes:
     # Services -----------------------------------------------------------------------------------
 
     def login(self, call: Call, asked: Login) -> None:
+        if self._node.accounts.secured:
+            self.registration.login(call, asked)
+            return
         name = names.user_name(asked.user)
         draft = Draft(kind=Kind.LOGIN, author=names.uid(name), target=name, status="sucesso")
         if self._known(call, draft, asked):
@@ -60,44 +67,66 @@ class Writes:
         self._node.log.info("registering user", user=name)
 
     def create_channel(self, call: Call, asked: CreateChannel) -> None:
+        node = self._node
         name = names.channel_name(asked.channel)
-        author = names.uid(names.user_name(asked.user)) if asked.user else None
-        draft = Draft(kind=Kind.CHANNEL, author=author, target=name, status="sucesso")
+        author = self._founder(call, asked)
+        body = body_of(ChannelBody(private=bool(asked.private)))
+        draft = Draft(
+            kind=Kind.CHANNEL, author=author and author.uid, target=name, body=body, status="sucesso"
+        )
         if self._known(call, draft, asked):
             return
-        if self._node.directory.has_channel(name):
+        secured = node.accounts.secured  # then a channel of which only messages speak can be created
+        if node.channels.exists(name) if secured else node.directory.has_channel(name):
             self._refuse_taken(call, name, Refused("channel_taken", "Canal já existe"))
             return
+        if secured:
+            node.channels.check_name(names.new_name(name))
+        if author is not None:
+            node.rationing.message(author.uid, node.batch_now, bot=author.bot)
         self._append(call, draft, asked)
-        self._node.log.info("creating channel", channel=name)
+        node.log.info("creating channel", channel=name)
+
+    def _founder(self, call: Call, asked: CreateChannel) -> Speaker | None:
+        """Whose channel it becomes: in open mode it may be nobody's."""
+        if asked.user:
+            return self._node.accounts.speaker(call.actor, asked.user)
+        if self._node.accounts.secured:
+            return self._node.accounts.speaker(call.actor, call.actor.name)
+        return None
 
     def publish(self, call: Call, asked: Publish) -> None:
-        user = names.user_name(asked.user)
+        author = self._node.accounts.speaker(call.actor, asked.user)
         channel = names.channel_name(asked.channel)
         text = names.text(asked.message)
         if not self._node.directory.has_channel(channel):
             raise Missing("channel_missing", "Canal não existe")
-        self._say(call, asked, user=user, kind=Kind.CHANNEL_MESSAGE, target=channel, text=text)
+        self._say(call, asked, author=author, kind=Kind.CHANNEL_MESSAGE, target=channel, text=text)
 
     def message(self, call: Call, asked: Message) -> None:
-        src = names.user_name(asked.src)
-        dst = names.uid(names.user_name(asked.dst))
+        author = self._node.accounts.speaker(call.actor, asked.src)
+        dst = self._node.accounts.find(names.user_name(asked.dst))
         text = names.text(asked.message)
-        if not self._node.directory.has_user(dst):
+        if dst is None or not self._node.directory.has_user(dst):
             raise Missing("user_missing", "Usuário de destino não existe")
-        self._say(call, asked, user=src, kind=Kind.USER_MESSAGE, target=dst, text=text)
+        self._say(call, asked, author=author, kind=Kind.USER_MESSAGE, target=dst, text=text)
 
     def _say(
-        self, call: Call, asked: Write, *, user: str, kind: Kind, target: str | bytes, text: str
+        self, call: Call, asked: Write, *, author: Speaker, kind: Kind, target: str | bytes, text: str
     ) -> None:
-        uid = names.uid(user)
-        known = self._node.directory.has_user(uid)
-        if not known and not self._node.config.server.open:
+        node = self._node
+        known = node.directory.has_user(author.uid)
+        if not known and not node.config.server.open:
             raise Missing("sender_missing", "Usuário de origem não existe")
-        extra = None if known else names_extra(user)
-        draft = Draft(kind=kind, author=uid, target=target, body=text.encode(), extra=extra)
-        if not self._known(call, draft, asked):
-            self._append(call, draft, asked)
+        extra = None if known else names_extra(author.name)
+        draft = Draft(kind=kind, author=author.uid, target=target, body=text.encode(), extra=extra)
+        if self._known(call, draft, asked):
+            return
+        channel = target if isinstance(target, str) else None
+        if channel is not None:
+            node.channels.check_say(author.uid, channel, operator=author.operator)
+        node.rationing.message(author.uid, node.batch_now, bot=author.bot, channel=channel)
+        self._append(call, draft, asked)
 
     def replicate_plain(self, call: Call, kind: str, content: Any) -> None:
         """`replicate` of another project's server: stored once, whoever else got it too."""
@@ -108,6 +137,19 @@ class Writes:
             self._append(call, draft, Write(level=Level.LOCAL))
 
     # Ids, levels, appending ---------------------------------------------------------------------
+
+    def known(self, call: Call, draft: Draft, asked: Write) -> bool:
+        """Whether this write is in the log already; then it is answered as a new one would be."""
+        return self._known(call, draft, asked)
+
+    def append(self, call: Call, draft: Draft, asked: Write) -> None:
+        """Give it a place in the log, and answer when it is durable as far as asked.  Raises `Refused`."""
+        self._append(call, draft, asked)
+
+    def settle_at(self, call: Call, asked: Write, data: dict[str, object], *, origin: str, seq: int) -> None:
+        """Answer for an entry that is durable here, at the level asked."""
+        level = self._level(asked)
+        self._node.settle(call, {**data, "level": level}, origin=origin, seq=seq, level=level)
 
     def _known(self, call: Call, draft: Draft, asked: Write) -> bool:
         """Whether this write is in the log already; then it waits for its level like a new one (A9)."""
@@ -158,6 +200,7 @@ class Writes:
             extra=draft.extra,
         )
         node.directory.appended(entry)
+        node.channels.appended(entry)
         self._pending.setdefault(entry.id or b"", []).append(entry)
         node.commits.keep(entry, self._answer(call, draft, asked, level, entry))
 
@@ -175,6 +218,7 @@ class Writes:
     ) -> None:
         origin, seq = entry.origin, entry.seq
         data: dict[str, object] = {
+            **draft.told,
             "status": draft.status,
             "level": level,
             "key": (entry.lamport, origin, seq),

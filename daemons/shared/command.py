@@ -38,7 +38,12 @@ def main_of(program: Program, main: Main, *, arguments: Sequence[str] | None = N
             sys.exit(report(error, name=name))
         if only_check:
             return
-        sys.exit(run(lambda life: main(config, life), name=config.node.name or program))
+
+        async def living(life: Life) -> None:
+            life.read_again = lambda: configuration(program, path=path, given=given)
+            await main(config, life)
+
+        sys.exit(run(living, name=config.node.name or program))
 
     command(args=arguments, prog_name=name)
     raise AssertionError("click leaves by SystemExit")

@@ -21,6 +21,7 @@ from typing import Any
 import trio
 
 from daemons.shared.sd_notify import sd_notify
+from recado.config import Config
 from recado.protocol.printable import printable
 from recado.wire.ports import WireError
 
@@ -58,6 +59,7 @@ class Life:
         self.stopping = trio.Event()
         self.forced = False
         self.on_reload: list[Callable[[], None]] = []
+        self.read_again: Callable[[], Config] = Config  # the configuration, from the same places
         self._env = env
         self._ready = False
 

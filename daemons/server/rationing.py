@@ -1,0 +1,68 @@
+"""How much one may send: token buckets per address, peer server, user, bot and channel.
+
+Beyond its rate a request is refused with `rate_limited` and the seconds to wait; nothing of it is kept,
+and nobody else pays for it.  A message is one token, however long its text.  A repetition of what is kept
+already costs its sender's address only.
+"""
+
+from daemons.server.calls import Call
+from daemons.server.in_force import InForce
+from recado.protocol.buckets import Buckets
+from recado.protocol.errors import Refused
+from recado.protocol.limits import BUCKETS_MAX
+from recado.texts import wire_text
+
+
+class RateLimited(Refused):
+    """Too much at once; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("rate_limited", wire_text("rate_limited"))
+        self.retry_after = round(retry_after + 0.0005, 3)
+
+
+class Rationing:
+    """The buckets of one server; rates that are read again count at once."""
+
+    def __init__(self, in_force: InForce) -> None:
+        self._in_force = in_force
+        self._addresses, self._servers = _buckets(), _buckets()
+        self._users, self._bots, self._channels = _buckets(), _buckets(), _buckets()
+        self.refused = 0
+        self._configure()
+        in_force.on_change.append(self._configure)
+
+    def _configure(self) -> None:
+        rates = self._in_force.rates
+        for buckets, rate in (
+            (self._addresses, rates.address),
+            (self._servers, rates.server),
+            (self._users, rates.user),
+            (self._bots, rates.bot),
+            (self._channels, rates.channel),
+        ):
+            buckets.configure(rate=rate.per_second, burst=rate.burst)
+
+    def request(self, call: Call, now: float) -> None:
+        """One request has arrived.  Raises `RateLimited`.  `now`: monotonic seconds."""
+        principal = call.principal
+        if principal.role == "server":
+            self._take(self._servers, principal.name, now)
+        elif principal.address:
+            self._take(self._addresses, principal.address, now)
+
+    def message(self, author: bytes | None, now: float, *, bot: bool, channel: str | None = None) -> None:
+        """One more entry of a user is about to be kept, in a channel or not.  Raises `RateLimited`."""
+        self._take(self._bots if bot else self._users, author, now)
+        if channel is not None:
+            self._take(self._channels, channel, now)
+
+    def _take(self, buckets: Buckets, key: object, now: float) -> None:
+        wait = buckets.take(key, now=now)
+        if wait:
+            self.refused += 1
+            raise RateLimited(wait)
+
+
+def _buckets() -> Buckets:
+    return Buckets(rate=0.0, burst=1, most=BUCKETS_MAX)
