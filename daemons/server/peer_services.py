@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from daemons.server.calls import Call
 from daemons.server.node import Node
+from daemons.server.signing import altered
 from daemons.server.writes import Writes
 from recado.protocol import names
 from recado.protocol.adjustment import AdjustmentGate
@@ -261,7 +262,9 @@ def take_runs(node: Node, runs: list[Run], sender: str) -> dict[int, int]:
             raw = run.entries[0][0] if run.entries else b""
             node.commits.quarantine(Quarantined(run.origin, run.first, "forked", raw, sender), state="forked")
             node.log.error("origin forked, nothing more of it is taken", origin=run.origin, peer=sender)
-        if offered.invalid:
+        if offered.invalid and proofs is not None and altered(run):
+            refuse_run(node, run, sender, "a body was changed on the way")
+        elif offered.invalid:
             node.entries.stop(run.origin, offered.invalid)
             node.log.error(
                 "invalid entry, nothing more of its origin is taken", origin=run.origin, peer=sender

@@ -14,8 +14,9 @@ which is seen as before.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from daemons.server.in_force import InForce
-from recado.protocol import proof
-from recado.protocol.entry import EMPTY, Head, hash16, is_origin, origin_node
+from recado.protocol import codec, proof
+from recado.protocol.entry import BODY_HASH_AT, EMPTY, HEADER_BYTES_MAX, Head, hash16, is_origin, origin_node
+from recado.protocol.errors import Malformed
 from recado.protocol.limits import WINDOW_BYTES_MAX
 from recado.protocol.messages import Entry, Run
 from recado.roster import Roster
@@ -112,6 +113,18 @@ def chained_hash(run: Run) -> bytes:
     for header, _ in run.entries:
         chained = hash16(chained, header)
     return chained
+
+
+def altered(run: Run) -> bool:
+    """Whether a body is not the one that its signed header tells of: its sender's doing, not its node's."""
+    for header, body in run.entries:
+        try:
+            fields = codec.unpack(header, frame_bytes_max=HEADER_BYTES_MAX)
+        except Malformed:
+            continue  # as its node made it
+        if type(fields) is list and len(fields) > BODY_HASH_AT and fields[BODY_HASH_AT] != hash16(body):
+            return True
+    return False
 
 
 def _verified(roster: Roster, origin: str, seq: int, chained: bytes, signature: bytes) -> bool:

@@ -30,6 +30,8 @@ from recado.protocol.messages import Entry, Kind, Run
 
 HEADER_VERSION = 1
 HASH_BYTES = 16
+HEADER_BYTES_MAX = 8192
+BODY_HASH_AT = 10  # where in a header
 GENESIS = bytes(HASH_BYTES)  # the hash before an origin's first entry
 SEQ_LIMIT = 2**53
 KIND_MAX = 65_535
@@ -98,7 +100,7 @@ def encode_header(*fields: Any) -> bytes:
 def parse(header: bytes, body: bytes, previous: Head) -> Entry:
     """The entry that follows `previous`, from its bytes.  Raises `InvalidEntry`."""
     try:
-        fields = codec.unpack(header, frame_bytes_max=8192)
+        fields = codec.unpack(header, frame_bytes_max=HEADER_BYTES_MAX)
     except Malformed as error:
         raise InvalidEntry(f"header: {error.reason}") from None
     if type(fields) is not list or len(fields) != 12 or fields[0] != HEADER_VERSION:

@@ -14,12 +14,13 @@ import trio
 
 from daemons.server.app import run_server
 from daemons.server.commit import Committer, commit_inline
+from daemons.server.in_force import InForce
 from daemons.server.node import Surroundings
 from daemons.shared.logging import ListSink, get_logger
 from recado.config import Config
 from recado.protocol import codec
 from recado.settings import BrokerAddresses, Cluster, Disk, Member, Node, Server, Timings
-from recado.wire.memory import MemoryNetwork, Transit
+from recado.wire.memory import MemoryHost, MemoryNetwork, Transit
 from recado.wire.ports import Asker
 from storage.replica import Replica
 
@@ -163,7 +164,7 @@ class Bench:
     ) -> Running:
         """Start a member, with an empty store if none is given; returns when it serves."""
         config = configured(name, of=self._of, server=self._server, timings=self._timings, disk=self._disk)
-        asker = await self.ends.enter_async_context(self.network.host("client").asker(config.server.listen))
+        asker = await self.ends.enter_async_context(self.host("client").asker(config.server.listen))
         store = store or Replica.in_memory(name)
         one = Running(name, store=store, sink=ListSink(), asker=asker)
         serving = trio.Event()
@@ -171,12 +172,13 @@ class Bench:
         async def serve() -> None:
             await run_server(
                 config,
-                self.network.host(name),
+                self.host(name),
                 store=store,
                 surroundings=surroundings(f"{name} {store.boot_count}", committer=committer),
                 log=lambda node, clock: get_logger(node, clock, sink=one.sink),
                 stopping=one.stopping,
                 ready=lambda _listen: serving.set(),
+                in_force=self.in_force(config),
             )
             one.stopped.set()
 
@@ -184,6 +186,14 @@ class Bench:
         await serving.wait()
         self.running[name] = one
         return one
+
+    def host(self, name: str) -> MemoryHost:
+        """The network as a server, or the client, sees it; `secured_bench` says who they are."""
+        return self.network.host(name)
+
+    def in_force(self, _config: Config) -> InForce | None:
+        """The keys of a server; None: open mode."""
+        return None
 
     async def stop(self, name: str) -> Running:
         """As by SIGTERM; returns when the server has ended."""

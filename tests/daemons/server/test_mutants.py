@@ -96,11 +96,11 @@ def _retries_are_local(known: Any) -> Any:
 
 
 def _jumps_gaps(offer: Any) -> Any:
-    def broken(self: ReplicationLog, run: Any) -> Any:
+    def broken(self: ReplicationLog, run: Any, **more: Any) -> Any:
         head = self.heads.get(run.origin)
         if run.first > (head.seq if head else 0) + 1:
             self.heads[run.origin] = Head(run.first - 1, 0, run.previous_hash)
-        return offer(self, run)
+        return offer(self, run, **more)
 
     return broken
 
