@@ -102,7 +102,9 @@ class Channel(msgspec.Struct, kw_only=True):
         if said.by == rules.OPERATOR:
             return None
         if said.do == "leave":
-            return None if uid != self.founder else "is_founder"
+            if uid == self.founder:
+                return "is_founder"
+            return None if self.is_member(uid) else "rule_invalid"  # else anybody could fill the list
         if not self.is_operator(uid):
             return "not_channel_operator"
         whom = rules.uid_of_hex(said.who)

@@ -6,8 +6,8 @@ and case (NFKC, casefold), then the Cyrillic, Greek and Armenian letters that ha
 so that a name wholly in Cyrillic is caught too.  Within Latin nothing is folded further: `ana1` and
 `anal` are different names to those who type them.
 
-The standard's whole table has 6,000 rows, most of them of scripts that the first question keeps apart;
-the packages that bring it are either not kept up or read megabytes at start.  Scripts are
+Most of the standard's whole table is about scripts that the first question keeps apart, and the packages
+that bring it had their last releases in 2021 and 2024; so there is a short table here.  Scripts are
 read from the characters' names in `unicodedata`, whose version is that of the interpreter, not the
 cluster's: so this decides what is accepted, never what is valid or shown.
 """

@@ -158,6 +158,7 @@ def test_who_may_rule() -> None:
     assert refusal(CAIO, "private") == "not_channel_operator"
     assert refusal(CAIO, "leave") is None
     assert refusal(ANA, "leave") == "is_founder"
+    assert refusal(b"x" * 16, "leave") == "rule_invalid"
     assert refusal(BIA, "kick", CAIO) is None
     assert refusal(BIA, "ban", ANA) == "is_founder"
     assert refusal(CAIO, "ban", ANA, by=rules.OPERATOR) is None
