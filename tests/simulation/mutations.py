@@ -10,7 +10,10 @@ from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
+import mutations_of_reads as reads
+from disks import Disk
 from faults import Fault, drawn
+from nodes import ServerNode
 from plans import Plan, plan
 
 import recado.follower
@@ -20,6 +23,7 @@ from daemons.server.commit import GroupCommit
 from daemons.server.node import Node
 from daemons.server.peer_services import PeerServices
 from daemons.server.reads import Reads
+from daemons.server.replication import Replication
 from daemons.server.writes import Writes
 from recado.protocol import entry as entries
 from recado.protocol import log as protocol_log
@@ -29,6 +33,7 @@ from recado.protocol.lamport import LamportClock
 from recado.protocol.log import Offered, ReplicationLog
 from recado.protocol.messages import Level
 from recado.protocol.subscription import Subscription
+from recado.wire.memory_ends import MemoryAsker
 from storage.derived import Derived
 from storage.reading import ReadsForPeople
 from storage.replica import FoundEntry
@@ -329,6 +334,21 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "sub_ident": Mutation("E5", ((Copies, "add", _shows_again),), cheap=True),
     "session": Mutation("A43", ((Reads, "_check_session", _always(None)),), cheap=True),
+    "hist_durable": Mutation(
+        "A5",
+        (
+            (Disk, "stage", reads.seen_before_it_is_synced),
+            (Disk, "commit", reads.synced),
+            (ServerNode, "close", reads.without_power),
+        ),
+        plan=_cut_at_ack,
+        seeds=300,
+    ),
+    "vector_cursor": Mutation("E7", ((Subscription, "page", reads.follows_a_place),), cheap=True),
+    "beacon": Mutation("E3", ((Subscription, "beacon", reads.deaf_to_beacons),)),
+    "audit_causal": Mutation("A45", ((Subscription, "beacon", reads.believes_beacons),)),
+    "any_peer": Mutation("R7", ((Replication, "pull_from", reads.pulls_from_the_coordinator),), cheap=True),
+    "reply_ids": Mutation("A40", ((MemoryAsker, "deliver", reads.takes_any_reply),), cheap=True),
     "sub_rollback": Mutation(
         "E8", ((Subscription, "audited", lambda _: lambda *_args, **_kwargs: []),), plan=_lost_alone
     ),

@@ -160,6 +160,9 @@ EXPECTED: dict[str, int] = {
     "an abdication": 50,
     "an epoch spent without winning": 20,
     "a snapshot in the place of a replica": 20,
+    "a fork detected": 100,
+    "a larger epoch while leading": 50,
+    "a lease that ran out": 50,
 }
 
 
@@ -190,6 +193,11 @@ def reached(world: "World", history: "History", state: "FinalState", sightings: 
         "a disk failed": any("disk failed" in what for _, what in world.transit.record),
         "a lease or an election lost": events["no longer coordinator"] + events["election lost"] > 0,
         "an abdication": events["asking the lower coordinator to abdicate"] > 0,
+        "a fork detected": events["origin forked, nothing more of it is taken"] > 0,
+        "a larger epoch while leading": events["new epoch granted"] > 0,
+        "a lease that ran out": any(
+            line.get("reason") == "the lease ran out" for _, line in world.journal.lines
+        ),
         "a snapshot in the place of a replica": events["snapshot installed"] > 0,
         "an epoch spent without winning": events["election lost"] > 0,
     }

@@ -13,7 +13,7 @@ from plans import plan
 from sightings import EXPECTED
 from verdict import stormy
 
-SEEDS = int(os.environ.get("RECADO_STORM_SEEDS", "150"))
+SEEDS = int(os.environ.get("RECADO_STORM_SEEDS", "300"))
 FIRST = int(os.environ.get("RECADO_STORM_FIRST", "0"))
 KEPT = Path(__file__).parents[1] / "seeds"
 VIRTUAL_SECONDS_MEAN = 110.0
