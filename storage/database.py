@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from recado.protocol.limits import MIB
+from storage.mending import mend
 
 LOCK_NAME: Final = "db.lock"
 AUTOCHECKPOINT_PAGES: Final = 4000
 # What the WAL grows to by itself under load: 4000 pages of 4 KiB, each with a frame header.
 WAL_FULL_BYTES: Final = AUTOCHECKPOINT_PAGES * (4096 + 24) + 32
 CHECK_ALWAYS_BELOW_BYTES: Final = 64 * MIB  # above, a file that was closed properly is not checked
+MEND_ALWAYS_BELOW_BYTES: Final = 8 * MIB  # checking indexes takes some twenty times as long
 SNAPSHOT_OUT: Final = "snapshot-out.db"  # what peers read of this node
 SNAPSHOT_IN: Final = "snapshot-in.db"  # what a peer's is being made into
 CACHE_BYTES: Final = 64 * MIB
@@ -316,16 +318,17 @@ def is_damaged(path: Path) -> bool:
     """Whether SQLite says that the file is not a sound database.  A missing or empty file is sound.
 
     A large file that was closed properly (no WAL left, no mark by `suspect`) is not checked: that
-    reads all of it.
+    reads all of it.  One that failed, or is small, is checked with its indexes, and these are mended.
     """
     if not path.exists():
         return False
-    closed_properly = not wal_path(path).exists() and not _mark(path).exists()
-    if closed_properly and path.stat().st_size >= CHECK_ALWAYS_BELOW_BYTES:
+    size, failed = path.stat().st_size, _mark(path).exists()
+    if size >= CHECK_ALWAYS_BELOW_BYTES and not failed and not wal_path(path).exists():
         return False
+    sound = mend if failed or size < MEND_ALWAYS_BELOW_BYTES else passes_check
     try:
         with closing(_connect(str(path))) as connection:
-            damaged = not passes_check(connection)
+            damaged = not sound(connection)
         _mark(path).unlink(missing_ok=True)
         return damaged
     except sqlite3.DatabaseError as error:

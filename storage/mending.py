@@ -1,0 +1,40 @@
+"""What a damaged file can be helped to by itself: indexes and derived rows are made anew from the log.
+
+A flipped bit in a row leaves the row's index entry as it was, and the other way round.  SQLite then finds
+no fault in the structure, but fails with ``SQLITE_CORRUPT_INDEX`` as soon as the row is changed, which is
+what its repair does: a server would end, start, find the file sound, and end again, for ever.  So a
+file that has failed is checked with its indexes too, and they are made from the rows; whether the
+rows are right the scrub says, from their hashes.
+"""
+
+import sqlite3
+
+# `storage.rebuild` reads the log once more if the file names other rules than the program's.
+_FORGET_DERIVED = "update meta set value = '0' where key = 'derived'"
+_HAS_META = "select count(*) from sqlite_master where type = 'table' and name = 'meta'"
+
+
+def mend(connection: sqlite3.Connection) -> bool:
+    """Check the file and what leads to its rows; make that anew if it is wrong.  Whether all is sound then.
+
+    May also raise SQLITE_CORRUPT.
+    """
+    if _is_sound(connection):
+        return True
+    connection.execute("begin immediate")
+    try:
+        connection.execute("reindex")
+        if connection.execute(_HAS_META).fetchone() == (1,):
+            connection.execute(_FORGET_DERIVED)
+    except sqlite3.IntegrityError:  # two rows that may not be equal are
+        connection.execute("rollback")
+        return False
+    except:
+        connection.execute("rollback")
+        raise
+    connection.execute("commit")
+    return _is_sound(connection)
+
+
+def _is_sound(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("pragma integrity_check(1)").fetchone() == ("ok",))
