@@ -1,8 +1,8 @@
 """``make storm``: storms for as long as one lets them; Ctrl-C ends it, and the next time it goes on.
 
 What was done is kept in ``var/storm/<hash>.json``, one file for each state of the code that the storms
-are about: seeds done, seeds failed, virtual time, rare states reached.  A seed that fails is shrunk and
-its command printed.  Also: one seed by hand (``--seed 12 --without 3,5``).
+are about: seeds done, seeds failed, virtual time, rare states reached.  A seed that fails is shrunk, its
+command printed, and both kept in ``tests/seeds/``.  Also: one seed by hand (``--seed 12 --without 3,5``).
 """
 
 import argparse
@@ -20,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
 
 from faults import Fault  # noqa: E402
 from fleet import Outcome, outcome, replay, smallest, survey, told  # noqa: E402
-from plans import plan  # noqa: E402
+from plans import Plan, plan  # noqa: E402
 from sightings import EXPECTED  # noqa: E402
 
 CODE = ("recado", "storage", "daemons")
@@ -110,7 +110,7 @@ def rage(arguments: argparse.Namespace) -> int:
         for result in survey(plans, workers=arguments.workers):
             tally.add(result)
             if result.complaints:
-                tell_of_failure(result, arguments.seconds)
+                tell_of_failure(result, arguments.seconds, keep_in=arguments.keep)
             if tally.count % SAVE_EVERY == 0:
                 tally.save()
                 print(f"\r{tally}", end="", flush=True)
@@ -119,19 +119,35 @@ def rage(arguments: argparse.Namespace) -> int:
     tally.save()
     print(f"\r{tally}")
     for what, one_in in sorted(EXPECTED.items()):
-        if tally.reached[what] * one_in < tally.count:
+        if max(tally.reached[what], 3) * one_in < tally.count:
             print(f"rare: {what}: {tally.reached[what]} times, expected one in {one_in}")
     return 1 if tally.failed else 0
 
 
-def tell_of_failure(result: Outcome, seconds: float | None) -> None:
-    """Print it, shrink it, print what is left."""
+def tell_of_failure(result: Outcome, seconds: float | None, *, keep_in: Path) -> None:
+    """Print it, shrink it, print what is left, keep it."""
     print(f"\n{told(result, seconds=seconds)}", flush=True)
     less, left_out = smallest(plan(result.seed, seconds=seconds))
     print(f"with {len(less.faults)} of its faults it still fails:")
-    print("\n".join(f"  {fault}" for fault in less.faults))
-    print(f"  {replay(result.seed, left_out, seconds=seconds)}")
-    print(f"keep it: tests/seeds/{result.seed}.md, with a sentence that says what it found", flush=True)
+    faults = "\n".join(f"  {fault}" for fault in less.faults)
+    command = replay(result.seed, left_out, seconds=seconds)
+    print(f"{faults}\n  {command}")
+    path = keep_in / f"{stem(result.seed, seconds)}.md"
+    if not path.exists():
+        found = result.complaints[0].splitlines()[0]
+        path.write_text(f"{found}\n\n    {command}\n\n{faults}".rstrip() + "\n")
+    print(f"kept in {path}: say there what it found and what mended it", flush=True)
+
+
+def stem(seed: int, seconds: float | None) -> str:
+    """What the file of a kept seed is called: ``12``, or ``12-15s`` for a storm of another length."""
+    return f"{seed}" if seconds is None else f"{seed}-{seconds:g}s"
+
+
+def plan_of(stem: str) -> Plan:
+    """The plan of a kept seed, by its file's name."""
+    seed, _, seconds = stem.partition("-")
+    return plan(int(seed), seconds=float(seconds.removesuffix("s")) if seconds else None)
 
 
 def again(arguments: argparse.Namespace) -> int:
@@ -142,7 +158,11 @@ def again(arguments: argparse.Namespace) -> int:
     faults: tuple[Fault, ...] = what.faults
     print("\n".join(f"  {fault}" for fault in faults))
     result = outcome(what)
-    print(told(result) if result.complaints else f"no complaints; {result.acknowledged} acknowledged")
+    print(
+        told(result, seconds=arguments.seconds)
+        if result.complaints
+        else f"no complaints; {result.acknowledged} acknowledged"
+    )
     return 1 if result.complaints else 0
 
 
@@ -154,6 +174,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=None, help="of storm, instead of each seed's own")
     parser.add_argument("--workers", type=int, default=None, help="processes; one for each processor")
     parser.add_argument("--directory", type=Path, default=ROOT / "var" / "storm", help="of the tallies")
+    parser.add_argument("--keep", type=Path, default=ROOT / "tests" / "seeds", help="failed seeds in here")
     parser.add_argument("--seed", type=int, default=None, help="run this one only, and say what happened")
     parser.add_argument("--without", default="", help="numbers of faults to leave out, with --seed")
     arguments = parser.parse_args()

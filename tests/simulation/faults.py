@@ -9,6 +9,7 @@ from random import Random
 import msgspec
 
 PAUSE_SECONDS = 3.5  # the mean time between two faults
+FAULTS_MIN = 20  # in the mean, however short the storm: a short one is a dense one
 LOSSES_MAX = 1  # disks that forget in one storm: more would excuse too much
 SETTLING_SECONDS = 4.0  # before the first fault
 CLOCK_JUMP_SECONDS = 30.0
@@ -71,7 +72,8 @@ def drawn(random: Random, servers: Sequence[str], *, seconds: float) -> tuple[Fa
     liar = random.choice(servers)  # with two wrong clocks of three no round can tell who is right
     losses = 0
     faults = []
-    at = SETTLING_SECONDS + random.expovariate(1 / PAUSE_SECONDS)
+    rate = max(1 / PAUSE_SECONDS, FAULTS_MIN / seconds)
+    at = SETTLING_SECONDS + random.expovariate(rate)
     while at < seconds:
         (kind,) = random.choices(names, weights)
         node, other = random.sample(servers, 2)
@@ -81,7 +83,7 @@ def drawn(random: Random, servers: Sequence[str], *, seconds: float) -> tuple[Fa
         if kind not in LOSING or losses <= LOSSES_MAX:
             node = liar if kind == "clock" else node
             faults.append(Fault(at=at, kind=kind, node=node, other=other, seconds=lasts, amount=amount))
-        at += random.expovariate(1 / PAUSE_SECONDS)
+        at += random.expovariate(rate)
     return tuple(faults)
 
 

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from endless import plan_of
 from fleet import Outcome, outcome, survey, told
 from plans import plan
 from sightings import EXPECTED
@@ -46,10 +47,10 @@ def test_storms_are_not_blind(outcomes: list[Outcome]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", sorted(int(path.stem) for path in KEPT.glob("[0-9]*.md")))
-def test_a_seed_that_once_found_something(seed: int) -> None:
+@pytest.mark.parametrize("name", sorted(path.stem for path in KEPT.glob("[0-9]*.md")))
+def test_a_seed_that_once_found_something(name: str) -> None:
     """What was found once stays mended."""
-    result = outcome(plan(seed))
+    result = outcome(plan_of(name))
     assert result.complaints == (), told(result)
 
 
