@@ -10,9 +10,10 @@ from random import Random
 
 import trio
 
+from tests.torture.digests import states
 from tests.torture.faults import Faults, Record
 from tests.torture.fleet import Fleet, build
-from tests.torture.judgement import Evidence, judge, read_state
+from tests.torture.judgement import Evidence, judge
 from tests.torture.load import Wishes
 from tests.torture.machine import Means
 from tests.torture.talkers import Talkers
@@ -54,8 +55,8 @@ async def careless_losses(directory: Path, means: Means, *, seed: str) -> int:
             await talkers.end()
             await fleet.stop(*fleet.nodes.values())
             nursery.cancel_scope.cancel()
-        states = [read_state(node.name, node.member.replica) for node in fleet.servers]
-        complaints = judge(Evidence(history=talkers.history(), journal=list(talkers.lines()), states=states))
+        found = list(states((node.name, node.member.replica) for node in fleet.servers))
+        complaints = judge(Evidence(history=talkers.history(), journal=talkers, states=found))
         return len({complaint.partition(" lacks ")[2] for complaint in complaints["lost"]})
     finally:
         with trio.CancelScope(shield=True):

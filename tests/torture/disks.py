@@ -11,6 +11,7 @@ import shutil
 import struct
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Protocol
 
 import trio
@@ -23,6 +24,7 @@ _SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2
 # Nothing is written back by time alone, so that a cut takes all that was not synced.
 _OPTIONS = "loop,commit=600"
 _FILLER = "filler"
+FLIPS_MAX = 8
 
 
 class Disk(Protocol):
@@ -140,3 +142,22 @@ def put_back(copy: Path, data: Path) -> None:
     """Let a copy take the place of a data directory."""
     shutil.rmtree(data, ignore_errors=True)
     shutil.copytree(copy, data)
+
+
+def rot(data: Path, random: Random) -> dict[str, str | int]:
+    """Flip some bits of a stopped server's database or of its WAL, or cut that file short; what was done."""
+    files = [file for file in (data / "replica.db", data / "replica.db-wal") if file.exists()]
+    path = random.choice([file for file in files if file.stat().st_size > 0])
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        if random.random() < 0.3:
+            length = random.randrange(size)
+            file.truncate(length)
+            return {"file": path.name, "bytes": size, "cut_at": length}
+        offsets = sorted(random.sample(range(size), k=random.randint(1, FLIPS_MAX)))
+        for offset in offsets:
+            file.seek(offset)
+            byte = file.read(1)[0] ^ (1 << random.randrange(8))
+            file.seek(offset)
+            file.write(bytes([byte]))
+    return {"file": path.name, "bytes": size, "flipped_at": " ".join(map(str, offsets))}

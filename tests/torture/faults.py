@@ -24,6 +24,7 @@ FULL_SECONDS = (10.0, 18.0)
 PAUSE_SECONDS = (1.0, 20.0)
 CUT_SECONDS = (2.0, 20.0)
 WEATHER_SECONDS = (5.0, 15.0)
+EXCUSES = 2  # a server that meets damage ends with 70 and has its file checked
 CLOCK_STEPS_SECONDS = (3600.0, -3600.0, 600.0, -45.0)
 
 
@@ -167,6 +168,15 @@ class Faults:
             await self._fleet.kill(node)
             self._record.losses.append(monotonic())
             await trio.to_thread.run_sync(lose)
+
+    async def rot(self) -> None:
+        """Bits of a server's database or of its WAL flip, or the end of the file is gone (A34)."""
+        node = self._random.choice(self._fleet.servers)
+        async with self._harming("bits flipped, or a file cut short", [node]) as fault:
+            await self._fleet.kill(node)
+            self._record.losses.append(monotonic())
+            node.excuses = EXCUSES
+            fault.update(await trio.to_thread.run_sync(disks.rot, node.data, self._random))
 
     async def wipe_reference(self) -> None:
         """The reference loses its process and everything it knew."""

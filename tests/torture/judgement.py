@@ -1,23 +1,23 @@
 """The verdict on a tortured cluster: the judges of the simulation over the journals and the disks.
 
+Of replicas that are equal, which is nearly always, one is held in memory: the others are read a log at a
+time (`tests.torture.digests`), and journals are read anew by each judge.
+
 What a level promises to survive is counted in disks that lost what they had synced (a level of k copies
 survives fewer than k).  A loss only counts for a message until the next moment at which everything was
 known to be everywhere: from then on all disks would have to be lost.
 """
 
 import secrets
-import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from recado.protocol.limits import CLIENT_ADVANCE_PER_REQUEST
 from recado.protocol.messages import Level
-from tests.torture.neighbours import FinalState, History, Operation, final_state, judges
+from tests.torture.neighbours import FinalState, History, Operation, judges
 from tests.torture.plain_people import NOBODY
 
 # A server that can't take a write now says so; that is no fault.
@@ -28,25 +28,18 @@ Complaints = dict[str, list[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that is judged.  `losses` and `barriers` in monotonic seconds, as the operations' times."""
+    """All that is judged.  `losses` and `barriers` in monotonic seconds, as the operations' times.
+
+    `journal` can be iterated again and again.
+    """
 
     history: History
-    journal: Sequence[dict[str, Any]]
+    journal: Iterable[dict[str, Any]]
     states: Sequence[FinalState]
     losses: Sequence[float] = ()
     barriers: Sequence[float] = ()
     logs: Sequence[tuple[float, dict[str, Any]]] = field(default=(), repr=False)
     statuses: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
-def read_state(name: str, replica: Path) -> FinalState:
-    """What a stopped server's file holds."""
-    uri = f"file:{replica}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as source, closing(sqlite3.connect(":memory:")) as memory:
-        source.backup(memory)
-        image = bytearray(memory.serialize())
-    image[18:20] = b"\1\1"  # a database in memory has no WAL
-    return final_state.read(name, bytes(image))
 
 
 def judge(evidence: Evidence) -> Complaints:

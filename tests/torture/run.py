@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import trio
 
 from tests.torture.control import careless_losses
+from tests.torture.digests import states
 from tests.torture.faults import Record
-from tests.torture.fleet import Fleet, build
-from tests.torture.judgement import Complaints, Evidence, judge, read_state, summary
+from tests.torture.fleet import Fleet, Node, build
+from tests.torture.judgement import Complaints, Evidence, judge, summary
 from tests.torture.load import Wishes
 from tests.torture.machine import Means
 from tests.torture.neighbours import judges
@@ -24,6 +25,7 @@ from tests.torture.watching import covers, heads, statuses, union
 LEVELS = ("local", "quorum", "all")
 AFTER_STORM_SECONDS = 3.0  # people go on talking in a healed cluster
 EQUAL_SECONDS = 60.0
+CHECKED_SECONDS = 120.0
 HEARD_SECONDS = 30.0
 LEAD_SECONDS = 200.0  # a server that started many times in two minutes holds down for 160 s
 LOOK_SECONDS = 0.2
@@ -97,7 +99,8 @@ async def _through_the_storm(
             await storm.rage(options.storm_seconds)
             say("healed; people come to an end")
             await trio.sleep(AFTER_STORM_SECONDS)
-            quiet = await _quiet(fleet, talkers, say=say)
+            rotten = any("flipped" in kind for kind in record.counts())
+            quiet = await _quiet(fleet, talkers, rotten=rotten, say=say)
             nursery.cancel_scope.cancel()
         if options.keep:
             _keep_replicas(fleet)
@@ -128,7 +131,9 @@ def wishes(fleet: Fleet, options: Options) -> Wishes:
     )
 
 
-async def _quiet(fleet: Fleet, talkers: Talkers, *, say: Callable[[str], None]) -> dict[str, Any]:
+async def _quiet(
+    fleet: Fleet, talkers: Talkers, *, rotten: bool, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Silence, equal replicas, all heard, one leader; then everything is stopped."""
     complaints: list[str] = []
     began = trio.current_time()
@@ -137,6 +142,8 @@ async def _quiet(fleet: Fleet, talkers: Talkers, *, say: Callable[[str], None]) 
     equal = await _equal(fleet)
     if equal is None:
         complaints.append(f"replicas not equal within {EQUAL_SECONDS:g} s of the last message")
+    if rotten and not await _checked(fleet):
+        complaints.append(f"not every log was checked and found sound within {CHECKED_SECONDS:g} s")
     verify = _verify(fleet)
     if verify != "equal":
         complaints.append(f"recado verify: {verify}")
@@ -162,6 +169,21 @@ async def _equal(fleet: Fleet) -> float | None:
                 return trio.current_time()
             await trio.sleep(LOOK_SECONDS)
     return None
+
+
+async def _checked(fleet: Fleet) -> bool:
+    """Wait until every server has read its whole log once more and has nothing left to repair."""
+
+    def checks(node: Node) -> list[int]:
+        return [line["damaged"] for line in fleet.log_lines(node) if line["event"] == "log checked"]
+
+    before = {node.name: len(checks(node)) for node in fleet.servers}
+    with trio.move_on_after(CHECKED_SECONDS):
+        # One more, since what was found by the last one before may be repaired by now.
+        while not all(checks(node)[before[node.name] :][-1:] == [0] for node in fleet.servers):  # noqa: ASYNC110
+            await trio.sleep(1.0)
+        return True
+    return False
 
 
 def _verify(fleet: Fleet) -> str:
@@ -207,8 +229,8 @@ def gather(fleet: Fleet, talkers: Talkers, record: Record, said: dict[str, dict[
     logs = [(float(at), line) for node in fleet.servers for at, line in enumerate(fleet.log_lines(node))]
     return Evidence(
         history=talkers.history(),
-        journal=list(talkers.lines()),
-        states=[read_state(node.name, node.member.replica) for node in fleet.servers],
+        journal=talkers,
+        states=list(states((node.name, node.member.replica) for node in fleet.servers)),
         losses=record.losses,
         barriers=record.barriers,
         logs=logs,

@@ -27,6 +27,7 @@ ACTS: dict[str, tuple[str, str, int]] = {
     "copy": ("nodes", "", 1),
     "wipe": ("nodes", "", 1),
     "restore": ("nodes", "", 1),
+    "rot": ("nodes", "", 1),
     "wipe_reference": ("nodes", "", 1),
     "power": ("nodes", "disks", 4),
     "power_all": ("nodes", "disks", 1),
@@ -80,7 +81,7 @@ class Storm:
                     await self._perhaps_recovered()
                 await act()
             return
-        if act.__name__ in ("wipe", "restore"):
+        if act.__name__ in ("wipe", "restore", "rot"):
             await self._barrier()
             self._lost_since_barrier = True
         await act()

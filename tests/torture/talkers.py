@@ -69,6 +69,9 @@ class Talkers:
                 if line.endswith("\n"):
                     yield json.loads(line)
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self.lines()
+
     def history(self) -> History:
         """All operations so far."""
         return history_of(self.lines())
