@@ -37,18 +37,17 @@ class Admission:
         actor = call.actor = self._accounts.actor(call.principal)
         asked = call.asked
         code = refusal(asked.service, actor.role)
-        if code == "key_unknown":
-            if self._accounts.identities.is_revoked(call.principal.key):
-                code = "key_revoked"
-            elif call.principal.key:
-                raise Missing(code, wire_text(code))
+        if actor.role is Role.STRANGER and self._accounts.identities.is_revoked(call.principal.key):
+            code = "key_revoked"
+        elif code == "key_unknown" and call.principal.key:
+            raise Missing(code, wire_text(code))
         if code is not None:
             raise Refused(code, wire_text(code))
         if actor.role is Role.SERVER:
             if isinstance(asked.data, Peer) and asked.data.sender != actor.name:
                 self._node.complain_of_stranger(asked.data.sender, asked.data.cluster)
                 raise Refused("not_the_sender", wire_text("not_the_sender"))
-        elif not isinstance(asked.data, Login):
+        elif not isinstance(asked.data, Login):  # who is to become somebody claims a name rightly
             name = claimed(asked.data)
             if name is not None:
                 self._named(call, name)

@@ -107,7 +107,8 @@ class RuleReads:
         if isinstance(said, rules.ChannelDeed):
             whom = rules.uid_of_hex(said.who)
             return {**told, "who": None if whom is None else self._name(whom), "text": said.text}
-        return {**told, "role": said.role, "public_key": said.key}
+        # Of an invitation the log knows a hash, which is what takes it back.
+        return {**told, "role": said.role, "public_key": said.key, "token": said.token}
 
     def whois(self, call: Call, asked: Whois) -> None:
         """A broker asks whose key this is: the name as people see it, under which topics are granted."""
