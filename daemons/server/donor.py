@@ -39,7 +39,7 @@ class Donor:
     def fetch(self, call: Call, asked: Fetch) -> None:
         """Entries to put in the place of damaged ones (A34); as many as fit into a page."""
         node = self._node
-        member_of(node, call, asked)
+        member_of(node, asked)
         believe_clock(node, call)
         last = min(asked.last, node.entries.durable.get(asked.origin, 0))
         most = min(last - asked.first + 1, PAGE_ENTRIES_MAX)
@@ -63,7 +63,7 @@ class Donor:
 
     def snapshot(self, call: Call, asked: Snapshot) -> None:
         """The next part of a file, or, without a token, which file there is; it may have to be made first."""
-        member_of(self._node, call, asked)
+        member_of(self._node, asked)
         believe_clock(self._node, call)
         self._used = trio.current_time()
         if asked.token is not None:

@@ -61,7 +61,7 @@ class PeerServices:
             self._node.log.info("replicated from a plain server", kind=asked.type)
             self._writes.replicate_plain(call, asked.type or "", asked.content)
             return
-        sender = self._member(call, asked)
+        sender = self._member(asked)
         if (refusal := self._node.commits.refusal) is not None:
             raise refusal
         believe_clock(self._node, call)
@@ -85,7 +85,7 @@ class PeerServices:
             self._plain_sync(call, asked)
             return
         node = self._node
-        sender = self._member(call, asked)
+        sender = self._member(asked)
         believe_clock(self._node, call)
         link = node.links[sender]
         node.met(sender, asked.boot)
@@ -146,9 +146,7 @@ class PeerServices:
 
     # Clocks ---------------------------------------------------------------------------------------
 
-    def clock(self, call: Call, asked: ClockRequest) -> None:
-        if self._node.proofs is not None:
-            self._member(call, asked)
+    def clock(self, call: Call, _asked: ClockRequest) -> None:
         call.reply({"status": "OK", "time": self._node.time.probe_time(), "from": self._node.name})
 
     def adjust(self, call: Call, asked: Adjust) -> None:
@@ -156,7 +154,7 @@ class PeerServices:
             self._plain_only()
             self._adjust(call, asked, None)
             return
-        if asked.epoch is None or asked.epoch.name != self._member(call, asked):
+        if asked.epoch is None or asked.epoch.name != self._member(asked):
             raise Refused("not_the_sender", "Só o coordenador ajusta relógios")
         self._election.fenced(asked.epoch, lambda refusal: self._adjust(call, asked, refusal))
 
@@ -178,14 +176,14 @@ class PeerServices:
     def election(self, call: Call, asked: Question) -> None:
         plain = isinstance(asked, Election) and asked.epoch is None  # tells nothing
         if self._node.proofs is not None or not plain:
-            sender = self._member(call, asked)
+            sender = self._member(asked)
             self._own_epoch(asked, sender)
         self._election.asked(call, asked)
 
     # Who asks -------------------------------------------------------------------------------------
 
-    def _member(self, call: Call, asked: Peer) -> str:
-        return member_of(self._node, call, asked)
+    def _member(self, asked: Peer) -> str:
+        return member_of(self._node, asked)
 
     def _own_epoch(self, asked: Question, sender: str) -> None:
         """In a secured cluster nobody stands, leads or goes in another's name."""
@@ -198,10 +196,10 @@ class PeerServices:
             raise Refused("members_only", "Serviço só para servidores deste cluster")
 
 
-def member_of(node: Node, call: Call, asked: Peer) -> str:
-    """The name of the member that asks, in a secured cluster as its key proves it.
+def member_of(node: Node, asked: Peer) -> str:
+    """The name of the member that asks.  Raises `Refused` if it is none of this cluster.
 
-    Raises `Refused` for who is none of this cluster.
+    In a secured cluster `Admission` has held the name to the key already.
     """
     if asked.cluster != node.config.cluster.id:
         node.complain_of_stranger(asked.sender, asked.cluster)
@@ -209,9 +207,6 @@ def member_of(node: Node, call: Call, asked: Peer) -> str:
     if asked.sender not in node.links:
         node.complain_of_stranger(asked.sender, asked.cluster)
         raise Refused("member_unknown", "Servidor que não é membro deste cluster")
-    if node.proofs is not None and (call.principal.role, call.principal.name) != ("server", asked.sender):
-        node.complain_of_stranger(asked.sender, asked.cluster)
-        raise Refused("not_a_member", "Quem pergunta não provou ser esse servidor")
     return asked.sender
 
 
