@@ -35,10 +35,11 @@ _UNSIGNED: Final = """select o.origin from origin o
         and not exists(select 1 from signature s where s.number = o.number
             and s.seq = (select max(seq) from entry where number = o.number))
     order by o.origin"""
-# The index `entry_rule` holds the entries of exactly these kinds.
+# The terms before the unary plus are those of the index `entry_rule`.
 _RULES: Final = f"""select o.origin, {", ".join("e." + name for name in ENTRY_COLUMNS.split(", "))}
     from entry e join origin o using(number)
-    where e.kind in (1, 2, 5, 6) and e.lamport >= ? and (e.lamport, o.origin, e.seq) > (?, ?, ?)
+    where e.kind <> 3 and e.kind <> 4 and +e.kind in (1, 2, 5, 6)
+        and e.lamport >= ? and (e.lamport, o.origin, e.seq) > (?, ?, ?)
     order by e.lamport, o.origin, e.seq limit ?"""
 _FOUND: Final = select_by_ids(
     "select e.id, e.author, e.kind, e.target, e.body, o.origin, e.seq, e.lamport "

@@ -15,8 +15,8 @@ _TABLES: Final = (
         primary key(number, seq)) without rowid""",
     # Channels that an entry once said to be private: what was written in them stays marked.
     "create table private_channel(name text primary key) without rowid",
-    # Logins, channels, rules: what a server reads at its start, and nothing else of the log.
-    "create index entry_rule on entry(lamport, number, seq) where kind in (1, 2, 5, 6)",
+    # All but messages: what a server reads at its start.  Comparisons: an IN costs each insert 1.5 us.
+    "create index entry_rule on entry(lamport, number, seq) where kind <> 3 and kind <> 4",
     "create index user_hex on user(lower(hex(uid)))",  # bodies name users in hexadecimal
     *(f"drop view {name}" for name in ("users", "channel_messages", "user_messages", "replication_log")),
 )

@@ -232,11 +232,11 @@ class Writer:
             return problem
         kind = e.kind
         derived = self._derived
-        if (e.extra is not None or kind == _LOGIN) and derived.user_of(e) is not None:
-            moved.users[e.author or b""] = e
-        if e.extra is not None and derived.receiver_of(e) is not None:
-            moved.users[e.target] = e  # type: ignore[index]
-        if derived.renamed:
+        if e.extra is not None or kind == _LOGIN:
+            if derived.user_of(e) is not None:
+                moved.users[e.author or b""] = e
+            if derived.receiver_of(e) is not None:
+                moved.users[e.target] = e  # type: ignore[index]
             for uid in derived.renamed:
                 moved.users.setdefault(uid, e)
             derived.renamed.clear()

@@ -167,3 +167,29 @@ def test_the_project_speaks_of_itself_alone() -> None:
             continue
         guilty += [f"{file.relative_to(ROOT)}: {found}" for found in _ABSENT.findall(text)]
     assert guilty == []
+
+
+_STATEMENTS = ("execute", "executemany", "executescript")
+
+
+def _pieced_together(node: ast.expr) -> bool:
+    """Whether a text is made on the spot.  A PRAGMA takes no parameters, so it may be."""
+    if isinstance(node, ast.JoinedStr):
+        first = node.values[0]
+        return not (isinstance(first, ast.Constant) and str(first.value).startswith("pragma "))
+    made_by = isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2]
+    return isinstance(node, ast.BinOp) or made_by in ("format", "replace", "join")
+
+
+def test_statements_take_parameters() -> None:
+    """No SQL statement is pieced together where it is executed: values go in as parameters."""
+    pieced = [
+        f"{file.relative_to(ROOT)}:{call.lineno}"
+        for room in ("recado", "storage", "daemons", "clients")
+        for file in sorted((ROOT / room).rglob("*.py"))
+        for call in ast.walk(_tree(file))
+        if isinstance(call, ast.Call) and call.args
+        if isinstance(call.func, ast.Attribute | ast.Name)
+        if ast.unparse(call.func).rpartition(".")[2] in _STATEMENTS and _pieced_together(call.args[0])
+    ]
+    assert pieced == []

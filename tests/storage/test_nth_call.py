@@ -4,9 +4,9 @@ import sqlite3
 from typing import Any
 
 import pytest
-from storage_entries import ORIGINS, Author, conversation, looked_into, put, shown
+from storage_entries import ORIGINS, Author, conversation, looked_into, put, said, shown
 
-from recado.protocol.messages import Entry
+from recado.protocol.messages import Entry, Kind
 from recado.protocol.views import materialise
 from storage.replica import (
     Batch,
@@ -75,8 +75,11 @@ def everything(first: list[Entry]) -> tuple[Author, Batch]:
         author.add(origin=ORIGINS[1], target="novo", id=b"n"),
         author.add(origin=ORIGINS[2], id=first[5].id, body=first[5].body, author=first[5].author),
         author.direct("ana", "dora", "oi", origin="server-4.00000000000000dd"),
+        author.add(kind=Kind.CHANNEL, origin=ORIGINS[1], target="mesa", body=said(private=True)),
+        author.keyed("bia", b"k" * 32, origin=ORIGINS[2]),
     ]
     return author, Batch(
+        signatures={(new[0].origin, new[0].seq): b"s" * 64, (first[0].origin, first[0].seq): None},
         entries=new,
         repairs=[first[4]],
         meta={"epoch": [1]},
