@@ -8,18 +8,25 @@ import trio
 
 from daemons.reference.app import TaskStatus, run_reference
 from daemons.shared.command import main_of
-from daemons.shared.logging import open_sink
+from daemons.shared.logging import get_logger, open_sink
 from daemons.shared.process import Life
+from daemons.shared.secured import as_listed, everybody, network_of, reload_on_hangup, wire_security
 from recado.config import Config
-from recado.wire.zeromq import ZeroMQNetwork
+from recado.protocol.lamport import LamportClock
+from recado.secured import Current
 from storage.registry import RegistryStore
 
 
 async def reference(config: Config, life: Life) -> None:
     """Own the data, open the log and the network, run the reference in them, say when it listens."""
+    lamport = LamportClock()
+    current = Current(config, "reference")
+    security = wire_security(current, domain="reference", authenticate=everybody(current))
     with closing(RegistryStore.open(Path(config.node.data))) as store, open_sink(config.log) as sink:
         life.on_reload.append(sink.reopen)
-        async with ZeroMQNetwork() as network, trio.open_nursery() as nursery:
+        log = get_logger(config.node.name or "reference", lambda: lamport.value, sink=sink)
+        reload_on_hangup(life, current, lambda: log)
+        async with network_of(current, security=security) as network, trio.open_nursery() as nursery:
 
             async def started(*, task_status: TaskStatus) -> None:
                 await run_reference(
@@ -27,6 +34,8 @@ async def reference(config: Config, life: Life) -> None:
                     network,
                     store=store,
                     sink=sink,
+                    listed=as_listed(current),
+                    lamport=lamport,
                     stopping=life.stopping,
                     task_status=task_status,
                 )

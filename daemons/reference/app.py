@@ -10,7 +10,8 @@
     record once more; close
 
 Nothing else depends on it while it is down: members come from the configuration, and servers ask
-again.  It listens to everybody: the registry is for finding servers, never for trusting them.
+again.  It lists to everybody: the registry is for finding servers, never for trusting them.  Who may
+enter something is for the policy to say; in open mode anybody.
 """
 
 import time
@@ -22,6 +23,7 @@ from daemons.reference.node import Node, Wall
 from daemons.reference.records import record
 from daemons.reference.requests import Requests
 from daemons.shared.logging import Sink, get_logger
+from daemons.shared.secured import Listed, as_proved
 from recado.config import Config
 from recado.protocol.lamport import LamportClock
 from recado.wire.ports import Network
@@ -38,15 +40,19 @@ async def run_reference(
     store: RegistryStore,
     sink: Sink,
     wall: Wall = time.time,
+    listed: Listed = as_proved,
+    lamport: LamportClock | None = None,
     stopping: trio.Event | None = None,
     task_status: TaskStatus = _IGNORED,
 ) -> None:
     """Run until `stopping` is set or until cancelled.  The store is the caller's to close.
 
+    `listed`: in secured mode, a principal as the roster says at this moment.
+
     `task_status` is given where it listens: ``{"reference": address}``.  Raises `WireError` if the
     address is taken, `StorageFailed` if the disk failed.
     """
-    lamport = LamportClock()
+    lamport = lamport or LamportClock()
     log = get_logger(config.node.name or "reference", lambda: lamport.value, sink=sink)
     expiry_seconds = config.reference.expiry_seconds
     if store.damaged is not None:
@@ -55,7 +61,7 @@ async def run_reference(
     stop = trio.Event() if stopping is None else stopping
     async with network.listener(config.reference.listen) as listener:
         async with trio.open_nursery() as duties:
-            requests = Requests(node)
+            requests = Requests(node, listed=listed)
             duties.start_soon(requests.serve, listener)
             duties.start_soon(requests.tallies.run)
             duties.start_soon(lambda: expire(node, expiry_seconds=expiry_seconds))

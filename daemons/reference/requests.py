@@ -1,4 +1,8 @@
-"""The reference's services: rank, list, heartbeat; clock and status.  Every frame gets an envelope."""
+"""The reference's services: rank, list, heartbeat; clock and status.  Every frame gets an envelope.
+
+In secured mode the policy says who may ask what, and a server speaks for itself alone: a rank is sticky for
+ever, and an address is what clients dial.
+"""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -7,22 +11,30 @@ import trio
 
 from daemons.reference.node import NOT_KEPT, Node
 from daemons.shared.replies import error_reply, malformed_text, reply
+from daemons.shared.secured import Listed, as_proved
 from daemons.shared.tally import Tallies
 from recado import __version__
 from recado.protocol.codec import decode_request
 from recado.protocol.errors import Malformed, Refused
 from recado.protocol.messages import Asked, Heartbeat, Rank, Request
-from recado.wire.ports import Listener, Outgoing
+from recado.protocol.policy import REFERENCE_POLICY, Role, refusal
+from recado.texts import wire_text
+from recado.wire.ports import OPEN, Listener, Outgoing, Principal
 from storage.database import StorageFull
 
 Handler = Callable[[Request], dict[str, Any]]
+_ROLES = {"key": Role.STRANGER}  # a key is nobody's here: users are known at the servers
 
 
 class Requests:
-    """Answers requests, one after the other; none of them waits for anybody but the disk."""
+    """Answers requests, one after the other; none of them waits for anybody but the disk.
 
-    def __init__(self, node: Node) -> None:
+    `listed`: a principal as the roster says at this moment; one that asks may have been let in long ago.
+    """
+
+    def __init__(self, node: Node, *, listed: Listed = as_proved) -> None:
         self._node = node
+        self._listed = listed
         self.tallies = Tallies(node.log)
         self._junk = self.tallies.of("malformed request", level="warning")
         self._unknown = self.tallies.of("unknown service", level="warning")
@@ -39,9 +51,9 @@ class Requests:
         """Serve a listener until cancelled."""
         while True:
             batch = await listener.receive_batch()
-            listener.send([Outgoing(one.envelope, self.answer(one.body)) for one in batch])
+            listener.send([Outgoing(one.envelope, self.answer(one.body, one.principal)) for one in batch])
 
-    def answer(self, body: bytes | None) -> bytes:
+    def answer(self, body: bytes | None, principal: Principal = OPEN) -> bytes:
         """The reply to one body frame; None stands for frames that were no request."""
         try:
             if body is None:
@@ -58,7 +70,19 @@ class Requests:
             self._unknown.add({"service": asked.service}, requests=1)
             code = "service_not_offered" if asked.known else "service_unknown"
             return self._error(asked.service, code=code, clock=asked.clock)
+        refused = self._not_allowed(asked, self._listed(principal))
+        if refused is not None:
+            self._refused.add({"service": asked.service}, requests=1, code=refused)
+            return self._error(asked.service, code=refused, clock=asked.clock, text=wire_text(refused))
         return self._handled(asked, handler)
+
+    def _not_allowed(self, asked: Asked, principal: Principal) -> str | None:
+        """The code of the refusal by the policy, or of a server that speaks for another one."""
+        role = _ROLES.get(principal.role) or Role(principal.role)
+        code = refusal(asked.service, role, policy=REFERENCE_POLICY)
+        if code is None and role is Role.SERVER and isinstance(asked.data, Rank | Heartbeat):
+            code = None if asked.data.user.strip() == principal.name else "not_you"
+        return code
 
     def _handled(self, asked: Asked, handler: Handler) -> bytes:
         node = self._node

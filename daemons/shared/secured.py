@@ -6,7 +6,8 @@ and is nobody yet: they answer it clearly, whereas a refused handshake tells a c
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Literal
+from dataclasses import asdict
+from typing import Any, Literal
 
 import trio
 
@@ -20,6 +21,27 @@ from recado.wire.zeromq import WireOptions, ZeroMQNetwork
 
 RELOADED = "keys, limits and registration were read again"
 NOT_RELOADED = "what was read again can't be used, everything stays as it was"
+
+
+Listed = Callable[[Principal], Principal]  # as the roster says now, whatever it said at the handshake
+
+
+def as_proved(principal: Principal) -> Principal:
+    """What the transport says, where no roster can change."""
+    return principal
+
+
+def as_listed(current: Current) -> Listed:
+    """What the roster says at this moment of who was let in some time ago; in open mode nothing."""
+
+    def listed(principal: Principal) -> Principal:
+        if current.security is None:
+            return principal
+        found = current.security.roster.role_of(principal.key)
+        role, name = ("key", "") if found is None else (found.role, found.name)
+        return principal._replace(role=role, name=name)
+
+    return listed
 
 
 def everybody(current: Current) -> Authenticate:
@@ -67,6 +89,13 @@ async def network_of(
             )
         yield network
         nursery.cancel_scope.cancel()
+
+
+def doors_of(network: ZeroMQNetwork, security: Security | None) -> dict[str, Any]:
+    """What a status tells of connections, and of who was not let in since the start, in secured mode."""
+    if security is None:
+        return {}
+    return {"connections": network.connections, "refused": asdict(security.refusals)}
 
 
 def reload_on_hangup(life: Life, current: Current, log: Callable[[], Logger]) -> None:

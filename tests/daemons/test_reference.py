@@ -20,7 +20,7 @@ from recado.protocol.lamport import LamportClock
 from recado.protocol.limits import REGISTERED_SERVERS_MAX
 from recado.protocol.registry import Registered
 from recado.wire.memory import MemoryNetwork
-from recado.wire.ports import Asker
+from recado.wire.ports import Asker, Principal
 from storage.database import StorageFull
 from storage.registry import RegistryStore
 
@@ -292,3 +292,46 @@ async def test_every_line_has_the_node_and_its_clock(autojump_clock: trio.abc.Cl
     assert clocks == sorted(clocks)
     assert clocks[-1] > 60
     assert {event["node"] for event in town.sink.events} == {"reference"}
+
+
+PRINCIPALS = {
+    "stranger": Principal("key", "", b"k" * 32),
+    "operator": Principal("operator", "olga", b"o" * 32),
+    "broker": Principal("broker", "broker-1", b"b" * 32),
+    "server": Principal("server", "server-1", b"s" * 32),
+}
+
+
+@pytest.mark.parametrize("service", ["rank", "heartbeat"])
+async def test_in_secured_mode_only_a_server_enters_itself(
+    autojump_clock: trio.abc.Clock, service: str
+) -> None:
+    """Nobody but a server gets a rank or an address into the list, and it only its own; all may read it."""
+    network = MemoryNetwork()
+    async with _town(RegistryStore.in_memory(), network=network) as town:
+        told: dict[str, str | None] = {}
+        for who, principal in PRINCIPALS.items():
+            async with network.host(who, principal).asker(CONFIG.reference.listen) as asker:
+                data = {"user": "server-2", "address": "tcp://evil:1"}
+                told[who] = unpack(await asker.ask(encode(service, data)))["data"].get("code")
+                assert unpack(await asker.ask(encode("list", {})))["data"]["list"] == []
+        assert told == {**dict.fromkeys(PRINCIPALS, "members_only"), "server": "not_you"}
+        async with network.host("s", PRINCIPALS["server"]).asker(CONFIG.reference.listen) as asker:
+            await asker.ask(encode(service, {"user": "server-1", "address": "tcp://h:1"}))
+        assert [line["name"] for line in (await town.ask("list"))["list"]] == ["server-1"]
+
+
+async def test_who_left_the_roster_enters_nothing(autojump_clock: trio.abc.Clock) -> None:
+    """A connection of a server that the roster names no longer is nobody's, though it was let in before."""
+    sink = ListSink()
+    lamport = LamportClock()
+    node = Node(
+        store=RegistryStore.in_memory(),
+        lamport=lamport,
+        log=get_logger("reference", lambda: lamport.value, sink=sink),
+        expiry_seconds=30.0,
+    )
+    requests = Requests(node, listed=lambda principal: principal._replace(role="key", name=""))
+    body = encode("heartbeat", {"user": "server-1", "address": "tcp://h:1"})
+    answer = unpack(requests.answer(body, PRINCIPALS["server"]))
+    assert answer["data"]["code"] == "members_only"
