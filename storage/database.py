@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from recado.protocol.limits import MIB
-from storage.mending import mend
+from storage.mending import mend, views_are_readable
 
 LOCK_NAME: Final = "db.lock"
 AUTOCHECKPOINT_PAGES: Final = 4000
@@ -328,7 +328,7 @@ def is_damaged(path: Path) -> bool:
     sound = mend if failed or size < MEND_ALWAYS_BELOW_BYTES else passes_check
     try:
         with closing(_connect(str(path))) as connection:
-            damaged = not sound(connection)
+            damaged = not (sound(connection) and views_are_readable(connection))
         _mark(path).unlink(missing_ok=True)
         return damaged
     except sqlite3.DatabaseError as error:

@@ -36,5 +36,19 @@ def mend(connection: sqlite3.Connection) -> bool:
     return _is_sound(connection)
 
 
+def views_are_readable(connection: sqlite3.Connection) -> bool:
+    """Whether every view can be asked: their texts are in the file, and no check of SQLite reads those."""
+    views = connection.execute("select name from sqlite_master where type = 'view'").fetchall()
+    try:
+        for (name,) in views:
+            quoted = str(name).replace('"', '""')
+            connection.execute(f'select * from "{quoted}" limit 0')
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+            return False
+        raise
+    return True
+
+
 def _is_sound(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("pragma integrity_check(1)").fetchone() == ("ok",))

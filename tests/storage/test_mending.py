@@ -81,3 +81,16 @@ def test_derived_rows_of_a_mended_file_are_read_from_its_log(tmp_path: Path) -> 
     Replica.open(tmp_path, node="server-1").close()
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("select name from user order by name").fetchall() == wanted
+
+
+def test_a_view_whose_text_is_damaged_is_damage(tmp_path: Path) -> None:
+    """The views are the contract: a file whose view names a table that is not there is moved aside."""
+    path = filled(tmp_path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("pragma writable_schema = 1")
+        connection.execute(
+            "update sqlite_master set sql = replace(sql, 'join origin', 'join oricin') where name = 'users'"
+        )
+    replica = Replica.open(tmp_path, node="server-1")
+    assert replica.damaged == tmp_path / "replica.damaged-1.db"
+    replica.close()

@@ -55,7 +55,7 @@ async def careless_losses(directory: Path, means: Means, *, seed: str) -> int:
             await talkers.end()
             await fleet.stop(*fleet.nodes.values())
             nursery.cancel_scope.cancel()
-        found = list(states((node.name, node.member.replica) for node in fleet.servers))
+        found = list(states([(node.name, node.member.replica) for node in fleet.servers], []))
         complaints = judge(Evidence(history=talkers.history(), journal=talkers, states=found))
         return len({complaint.partition(" lacks ")[2] for complaint in complaints["lost"]})
     finally:

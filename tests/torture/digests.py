@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from recado.protocol.entry import EMPTY, Head, parse
+from storage.database import StorageError
 from storage.replica import Replica
 from tests.torture.neighbours import FinalState, final_state
 
@@ -31,16 +32,20 @@ class Digest(NamedTuple):
     quarantined: tuple[tuple[str, int, str], ...]
 
 
-def states(replicas: Iterable[tuple[str, Path]]) -> Iterator[FinalState]:
+def states(replicas: Iterable[tuple[str, Path]], complaints: list[str]) -> Iterator[FinalState]:
     """The state of each stopped server's file; equal ones share their rows.
 
-    Raises `storage` errors if an entry does not lead from the one before it.
+    What can't be read, also since an entry does not lead from the one before it, is left out and told.
     """
     first: FinalState | None = None
     known: Digest | None = None
     for name, path in replicas:
-        image = _image(path)
-        found = digest(name, image)
+        try:
+            image = _image(path)
+            found = digest(name, image)
+        except (StorageError, sqlite3.Error) as error:
+            complaints.append(f"{name}: {error}")
+            continue
         if first is None or found != known:
             state = final_state.read(name, image)
             first, known = (state, found) if first is None else (first, known)

@@ -105,7 +105,7 @@ async def _through_the_storm(
         if options.keep:
             _keep_replicas(fleet)
         return Ended(
-            gather(fleet, talkers, record, quiet["statuses"]),
+            gather(fleet, talkers, record, said=quiet["statuses"], complaints=storm.complaints),
             {
                 "recovery": [*storm.complaints, *quiet["complaints"]],
                 "processes": list(_processes(fleet, record)),
@@ -224,13 +224,21 @@ def _keep_replicas(fleet: Fleet) -> None:
             shutil.copy(node.member.replica, node.member.directory)
 
 
-def gather(fleet: Fleet, talkers: Talkers, record: Record, said: dict[str, dict[str, Any]]) -> Evidence:
-    """The journals, the logs, and what the stopped servers' files hold."""
+def gather(
+    fleet: Fleet,
+    talkers: Talkers,
+    record: Record,
+    *,
+    said: dict[str, dict[str, Any]],
+    complaints: list[str],
+) -> Evidence:
+    """The journals, the logs, and what the stopped servers' files hold; what can't be read is a complaint."""
+    replicas = [(node.name, node.member.replica) for node in fleet.servers]
     logs = [(float(at), line) for node in fleet.servers for at, line in enumerate(fleet.log_lines(node))]
     return Evidence(
         history=talkers.history(),
         journal=talkers,
-        states=list(states((node.name, node.member.replica) for node in fleet.servers)),
+        states=list(states(replicas, complaints)),
         losses=record.losses,
         barriers=record.barriers,
         logs=logs,
