@@ -184,3 +184,15 @@ def test_channels_that_read_alike_are_found() -> None:
     channels = folded(START)
     assert [channels.name_like(name) for name in ("Geral", "geral")] == ["geral", None]
     assert [channel.name for channel in channels.channels()] == ["geral"]
+
+
+def test_the_rules_of_a_channel_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repeated entry counts once; beyond the limit only operators of the cluster are taken."""
+    monkeypatch.setattr("recado.protocol.channel_rules.CHANNEL_RULES_MAX", 2)
+    once = about_channel(ANA, "mute", BIA, at=2)
+    channels = folded(START, once, once, once)
+    assert channels.refusal("geral", ANA, rules.ChannelDeed(do="public")) is None
+    channels.take(about_channel(ANA, "unmute", BIA, at=3))
+    assert channels.refusal("geral", ANA, rules.ChannelDeed(do="public")) == "rules_full"
+    by_operator = rules.ChannelDeed(do="public", by=rules.OPERATOR)
+    assert channels.refusal("geral", ANA, by_operator) is None

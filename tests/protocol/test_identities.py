@@ -136,3 +136,16 @@ def test_names_that_read_alike_are_found() -> None:
     """A registered name is found under what looks like it, not under itself."""
     found = folded(login("ana", KEYS[0], at=1))
     assert [found.name_like(name) for name in ("Ana", "аnа", "ana", "bia")] == ["ana", "ana", None, None]
+
+
+def test_of_two_revocations_and_two_invitations_the_first_is_told() -> None:
+    """The smaller key's reason and expiry, whichever arrives first."""
+    start, text = login("ana", KEYS[0], at=1), names.key_text(KEYS[0])
+    revoked = [about_user(ANA, "revoke_key", key=text, reason=f"{at}", at=at) for at in (3, 2)]
+    invited = [about_user(ANA, "invite", token=TOKEN, expires=at * 1_000, at=at) for at in (3, 2)]
+    for turn in (1, -1):
+        found = folded(start, *revoked[::turn], *invited[::turn])
+        invitation = found.invitation(TOKEN)
+        assert invitation is not None
+        assert invitation.expires_ms == 2_000
+        assert [(held.revoked_ms, held.reason) for held in found.keys(ANA)] == [(2_000, "2")]
