@@ -15,7 +15,7 @@ from daemons.server.node import Surroundings
 from daemons.shared.command import main_of
 from daemons.shared.logging import Logger, get_logger, open_sink
 from daemons.shared.process import Life
-from daemons.shared.secured import everybody, network_of, reload_on_hangup, wire_security
+from daemons.shared.secured import doors_of, everybody, network_of, reload_on_hangup, wire_security
 from recado.config import Config
 from recado.secured import Current
 from recado.wire.zeromq import WireOptions
@@ -65,6 +65,7 @@ async def serve(config: Config, life: Life) -> None:
                     stopping=life.stopping,
                     ready=life.ready,
                     in_force=current,
+                    doors=lambda: doors_of(network, security),
                 )
         finally:
             store.close()

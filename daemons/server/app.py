@@ -6,6 +6,7 @@ answered, pushed and announced; then sockets close, then the database.
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import trio
 
@@ -28,6 +29,7 @@ from daemons.server.scrub import Scrub
 from daemons.server.writes import Writes
 from daemons.shared.logging import Logger
 from recado.config import Config
+from recado.contradictions import exposed
 from recado.protocol.adjustment import AdjustmentGate
 from recado.wire.ports import Listener, Network
 from storage.replica import Replica
@@ -120,6 +122,13 @@ class Server:
         self.node.replies.flush()
 
 
+def warn_of_insecurity(node: Node) -> None:
+    """Say at the start, as every `status` does, that whoever reaches the ports may be anybody."""
+    reachable = exposed(node.config)
+    if reachable:
+        node.log.warning("insecure: nobody proves who they are", exposed=" ".join(reachable))
+
+
 async def run_server(
     config: Config,
     network: Network,
@@ -130,12 +139,16 @@ async def run_server(
     stopping: trio.Event,
     ready: Callable[[dict[str, str]], None],
     in_force: InForce | None = None,
+    doors: Callable[[], dict[str, Any]] = dict,
 ) -> None:
     """Serve until `stopping`.  The caller owns the network and the store, and closes them afterwards.
 
-    `in_force`: keys, roster and rates, looked at anew by each request; None: open mode.
+    `in_force`: keys, roster and rates, looked at anew by each request; None: open mode.  `doors`: what
+    `status` tells of connections.
     """
     node = Node(config, store=store, surroundings=surroundings, log=log, in_force=in_force)
+    node.doors = doors
+    warn_of_insecurity(node)
     if store.damaged is not None:
         node.log.error("replica was damaged, starting empty", moved_to=str(store.damaged))
     server = Server(node)

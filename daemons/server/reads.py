@@ -114,9 +114,10 @@ class Reads:
         channel, name, peer = whose(call.asked.service, asked)
         actor = call.actor
         if channel is not None:
-            node.channels.readable(
-                channel, actor.user and actor.user.uid, operator=actor.role is Role.OPERATOR
-            )
+            reader = actor.user and actor.user.uid
+            if asked.user and actor.role in (Role.OPEN, Role.GATEWAY):  # who are whom they say they are
+                reader = node.accounts.speaker(actor, asked.user).uid
+            node.channels.readable(channel, reader, operator=actor.role is Role.OPERATOR)
             return channel, None, None
         user = node.accounts.speaker(actor, name).uid
         with_whom = None if peer is None else node.accounts.find(peer)
