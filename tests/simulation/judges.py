@@ -8,6 +8,7 @@ recovery, K11 stamps.  Each is proved in ``test_judges.py`` by a fault that it m
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 from final_state import FinalState
@@ -205,6 +206,12 @@ def heard_once(heard: Sequence[tuple[str, str]], rows: Iterable[Shown]) -> list[
         *(f"never heard: {what}" for what in sorted(wanted - set(times))),
         *(f"heard, and in no view: {what}" for what in sorted(set(times) - wanted)),
     ]
+
+
+def lost_with_a_disk(lost: Sequence[tuple[float, str]], losses: Sequence[float]) -> list[str]:
+    """A44, A45, part of K2: nothing is called lost before a disk forgot.  `lost`: (when, text)."""
+    first = min(losses, default=inf)
+    return [f"called lost at {at:.2f}, and no disk was: {text[:30]!r}" for at, text in lost if at < first]
 
 
 def answered_in_time(

@@ -89,6 +89,7 @@ class Listener:
         self.name = name
         self.channel = channel
         self.heard: list[tuple[str, str]] = []  # (author, text)
+        self.lost: list[tuple[float, str]] = []  # when the library said that a text was lost
         self._displayed: dict[Key, tuple[str, str]] = {}
 
     async def run(self, world: "World") -> None:
@@ -115,3 +116,4 @@ class Listener:
             self._displayed[change.now] = said
         elif said is not None:
             self.heard.remove(said)
+            self.lost.append((trio.current_time(), said[1]))

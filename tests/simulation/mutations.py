@@ -123,6 +123,10 @@ def _struck_again(seed: int) -> Plan:
     return msgspec.structs.replace(what, work="adversary", seconds=60.0)
 
 
+def _late_beacons(seed: int) -> Plan:
+    return _short(seed, "weather", times=3)
+
+
 def _lost_alone(seed: int) -> Plan:
     return _short(seed, "lonely death", times=1)
 
@@ -346,7 +350,7 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "vector_cursor": Mutation("E7", ((Subscription, "page", reads.follows_a_place),), cheap=True),
     "beacon": Mutation("E3", ((Subscription, "beacon", reads.deaf_to_beacons),)),
-    "audit_causal": Mutation("A45", ((Subscription, "beacon", reads.believes_beacons),)),
+    "audit_causal": Mutation("A45", ((Subscription, "beacon", reads.believes_beacons),), plan=_late_beacons),
     "any_peer": Mutation("R7", ((Replication, "pull_from", reads.pulls_from_the_coordinator),), cheap=True),
     "reply_ids": Mutation("A40", ((MemoryAsker, "deliver", reads.takes_any_reply),), cheap=True),
     "sub_rollback": Mutation(

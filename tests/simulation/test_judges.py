@@ -273,6 +273,13 @@ def test_what_a_listener_misses_or_hears_twice_is_seen(heard: list[str], complai
     assert len(judges.heard_once([("ana", text) for text in heard], rows)) == complaints
 
 
+def test_what_is_called_lost_without_a_lost_disk_is_seen() -> None:
+    """K2 at the subscriber: a message called lost is a complaint unless a disk forgot before."""
+    assert len(judges.lost_with_a_disk([(10.0, "oi")], [])) == 1
+    assert len(judges.lost_with_a_disk([(10.0, "oi")], [11.0])) == 1
+    assert judges.lost_with_a_disk([(10.0, "oi")], [9.0]) == []
+
+
 def test_a_slow_answer_beside_a_bad_server_is_seen() -> None:
     """K9: with one bad server, an answer of the others that takes too long is a complaint."""
     history = sound_history()

@@ -104,6 +104,7 @@ async def _safety(what: Plan, sightings: Sightings) -> Verdict:
         )
         more = watch.two_leaders() if what.election == "quorum" else []
         more += judges.heard_once(listener.heard, _room(world, room))
+        more += judges.lost_with_a_disk(listener.lost, world.losses)
         found = await verdict(
             world,
             people.history,
