@@ -233,6 +233,10 @@ def check(config: Config, program: Program) -> None:
             load_security(config, program)
         except SecurityProblems as found:
             problems += [Problem("", key, text) for key, text in found.problems]
+    if program == "broker" and config.secured and not server_addresses(config):
+        problems.append(
+            Problem("", "broker.servers", "needs broker.servers or cluster.members to ask whose a key is")
+        )
     if program == "broker" and config.broker.request:
         if not server_addresses(config):
             problems.append(

@@ -9,6 +9,9 @@
         cancel probes
     close everything
 
+In secured mode there is no request port: behind it nobody sees who asks.  Then the ends to the servers are
+there for the doorkeeper, who asks whose a key is.
+
 It keeps nothing: a broker that dies loses publications under way, which are hints, and answers,
 which clients ask for again.
 """
@@ -17,6 +20,7 @@ from contextlib import AsyncExitStack
 
 import trio
 
+from daemons.broker.doorkeeper import Doorkeeper
 from daemons.broker.requests import RoundRobin
 from daemons.shared.logging import Sink, get_logger
 from recado.config import Config, server_addresses
@@ -32,27 +36,35 @@ async def run_broker(
     network: Network,
     *,
     sink: Sink,
+    lamport: LamportClock | None = None,
+    doorkeeper: Doorkeeper | None = None,
     stopping: trio.Event | None = None,
     task_status: TaskStatus = _IGNORED,
 ) -> None:
     """Run until `stopping` is set (then what was taken is answered first) or until cancelled.
 
-    `task_status` is given where it listens: ``{"xsub": …, "xpub": …, "request": …}``.
+    `task_status` is given where it listens: ``{"xsub": …, "xpub": …, "request": …}``.  `doorkeeper`: in
+    secured mode, who gets in and what each may hear.
     Raises `WireError` if an address is taken.
     """
-    lamport = LamportClock()
+    lamport = lamport or LamportClock()
     log = get_logger(config.node.name or "broker", lambda: lamport.value, sink=sink)
     stop = trio.Event() if stopping is None else stopping
     settings = config.broker
     async with AsyncExitStack() as ends:
-        xsub, xpub = await ends.enter_async_context(network.forwarder(settings.xsub, settings.xpub))
+        grant = None if doorkeeper is None else doorkeeper.grant
+        xsub, xpub = await ends.enter_async_context(
+            network.forwarder(settings.xsub, settings.xpub, grant=grant)
+        )
         listen = {"xsub": xsub, "xpub": xpub}
         listener: Listener | None = None
         if settings.request:
             listener = await ends.enter_async_context(network.listener(settings.request))
             listen["request"] = listener.address
-        servers = server_addresses(config) if settings.request else ()
+        servers = server_addresses(config) if settings.request or doorkeeper is not None else ()
         askers = [await ends.enter_async_context(network.asker(address)) for address in servers]
+        if doorkeeper is not None:
+            doorkeeper.askers = askers
         async with trio.open_nursery() as probes:
             async with trio.open_nursery() as followers:
                 async with trio.open_nursery() as duties:

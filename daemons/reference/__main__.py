@@ -10,6 +10,7 @@ from daemons.reference.app import TaskStatus, run_reference
 from daemons.shared.command import main_of
 from daemons.shared.logging import get_logger, open_sink
 from daemons.shared.process import Life
+from daemons.shared.refusals import tell_refusals
 from daemons.shared.secured import as_listed, everybody, network_of, reload_on_hangup, wire_security
 from recado.config import Config
 from recado.protocol.lamport import LamportClock
@@ -26,7 +27,7 @@ async def reference(config: Config, life: Life) -> None:
         life.on_reload.append(sink.reopen)
         log = get_logger(config.node.name or "reference", lambda: lamport.value, sink=sink)
         reload_on_hangup(life, current, lambda: log)
-        async with network_of(current, security=security) as network, trio.open_nursery() as nursery:
+        async with network_of(current, security=security) as network, trio.open_nursery() as duties:
 
             async def started(*, task_status: TaskStatus) -> None:
                 await run_reference(
@@ -40,7 +41,11 @@ async def reference(config: Config, life: Life) -> None:
                     task_status=task_status,
                 )
 
-            life.ready(await nursery.start(started))
+            if security is not None:
+                duties.start_soon(tell_refusals, network, security, log)
+            async with trio.open_nursery() as nursery:
+                life.ready(await nursery.start(started))
+            duties.cancel_scope.cancel()
 
 
 def main() -> NoReturn:

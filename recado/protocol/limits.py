@@ -112,6 +112,8 @@ JUNK_BAN_SECONDS: Final = 600.0  # a key whose junk cost others their subscripti
 # Broker --------------------------------------------------------------------------------------
 BROKER_OUTSTANDING_MAX: Final = 4096  # requests forwarded and not yet answered; beyond it: `busy`
 BROKER_OUTSTANDING_BYTES_MAX: Final = 64 * MIB  # likewise
+KEYS_REMEMBERED_MAX: Final = 16_384  # of which servers have told the broker whose they are
+WHOIS_SECONDS: Final = 1.25  # a server has to say whose a key is; it may ask its peers for one second
 
 # Client library ------------------------------------------------------------------------------
 KNOWN_SERVERS_MAX: Final = 64  # addresses that a client keeps
@@ -170,6 +172,7 @@ assert MILESTONE_MS < MILESTONE_COARSE_MS < MILESTONE_FINE_MS
 assert ASKS_OUT_MAX <= LISTENER_REPLIES_QUEUED_MAX  # a good asker's replies always fit
 assert PEER_FRAME_BYTES_MAX <= LARGE_REPLIES_BYTES_QUEUED_MAX
 assert NAME_BYTES_MAX < TOPIC_FRAME_BYTES_MAX
+assert 3 * WHOIS_SECONDS < HANDSHAKE_ASK_SECONDS
 assert SUBSCRIPTIONS_PER_CLIENT_MAX < SUBSCRIPTIONS_PER_CONNECTION_MAX
 assert COMMIT_ENTRIES_MAX <= PENDING_ENTRIES_MAX
 assert CLIENT_ADVANCE_PER_REQUEST <= CLIENT_ADVANCE_BURST

@@ -1,0 +1,141 @@
+"""Who gets in at a secured broker, and what each may hear.
+
+Servers, and they alone, publish.  Subscribers are servers, operators, and users whose key a server knows:
+the broker has no log, so for a key that is not in the roster it asks a server, several in turn, while
+the handshake waits.  What it was told counts for a while, a no for a second only, since the key may be
+registered at this moment; when nobody can tell, the peer is not let in and tries again by itself.
+
+Which topics are whose the policy says (`recado.protocol.policy.may_subscribe`).  The broker cannot tell
+whether the capability in a topic is right, and need not: on a wrong one nothing is published.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+import trio
+
+from daemons.shared.logging import Logger
+from recado.protocol import codec
+from recado.protocol.errors import Malformed
+from recado.protocol.lamport import LamportClock
+from recado.protocol.limits import KEYS_REMEMBERED_MAX, WHOIS_SECONDS
+from recado.protocol.policy import Role, may_subscribe
+from recado.roster import Roster
+from recado.values import clock_of
+from recado.wire.ports import Asker, Principal, WireError
+from recado.wire.security import NotNow
+
+KNOWN_SECONDS: Final = 30.0  # so long a server's word about a key counts
+UNKNOWN_SECONDS: Final = 1.0  # and this long if the word is that nobody has it
+SKIPPED_SECONDS: Final = 5.0  # a server that did not answer is asked last for so long
+_NOBODY: Final = frozenset({"key_unknown", "key_revoked"})
+_ROLES: Final = {"key": Role.USER, "open": Role.STRANGER}  # only a key that a server knows has a name here
+
+
+class _Known(NamedTuple):
+    """What was told of a key, and until when it counts."""
+
+    principal: Principal | None
+    until: float
+
+
+class Doorkeeper:
+    """Decides about handshakes (`authenticate`) and subscriptions (`grant`).
+
+    `roster` gives the one in force.  `askers`: ends to the servers, put there once they are open.
+    """
+
+    def __init__(
+        self,
+        roster: Callable[[], Roster],
+        *,
+        lamport: LamportClock,
+        log: Logger,
+        now: Callable[[], float] = trio.current_time,
+    ) -> None:
+        self.askers: Sequence[Asker] = ()
+        self._roster = roster
+        self._lamport = lamport
+        self._log = log
+        self._now = now
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._skipped: dict[str, float] = {}  # addresses of servers, until when
+        self._turn = 0
+
+    # Handshakes -----------------------------------------------------------------------------------
+
+    async def authenticate(self, key: bytes, domain: str, _address: str) -> Principal | None:
+        """Who a key is at the XSUB or the XPUB; None: it has no business there.
+
+        Raises `NotNow` if no server can tell at present.
+        """
+        listed = self._roster().role_of(key)
+        if domain != "xpub" or (listed is not None and listed.role != "operator"):
+            return listed if listed is not None and listed.role == "server" else None
+        if listed is None:
+            return await self.whois(key)
+        try:
+            found = await self.whois(key, most=1)
+        except NotNow:
+            found = None
+        return listed if found is None else listed._replace(name=found.name)
+
+    async def whois(self, key: bytes, *, most: int | None = None) -> Principal | None:
+        """The user of a key, as servers say (at most so many are asked); None if nobody has it.
+
+        Raises `NotNow`.
+        """
+        known = self._known.get(key)
+        if known is not None and known.until > self._now():
+            return known.principal
+        for asker in list(self._in_turn())[:most]:
+            answer = await self._ask(asker, key)
+            if answer is not None:
+                self._remember(key, answer)
+                return answer.principal
+        raise NotNow
+
+    def _in_turn(self) -> Iterable[Asker]:
+        """All servers, beginning with another one each time; those that were silent come last."""
+        now, count = self._now(), len(self.askers)
+        self._turn += 1
+        turned = [self.askers[(self._turn + step) % count] for step in range(count)]
+        return sorted(turned, key=lambda asker: self._skipped.get(asker.address, now) > now)
+
+    async def _ask(self, asker: Asker, key: bytes) -> _Known | None:
+        """One server's word; None if it has none."""
+        frame = codec.encode("whois", {"key": key, "clock": self._lamport.tick()})
+        reply = None
+        try:
+            with trio.move_on_after(WHOIS_SECONDS):
+                reply = codec.decode_reply(await asker.ask(frame))
+        except (WireError, Malformed) as error:
+            self._log.warning("whois not answered", server=asker.address, reason=str(error))
+        if reply is None:
+            self._skipped[asker.address] = self._now() + SKIPPED_SECONDS
+            return None
+        self._skipped.pop(asker.address, None)
+        self._lamport.receive(clock_of(reply.data))
+        if reply.failed:
+            nobody = reply.data.get("code") in _NOBODY
+            return _Known(None, self._now() + UNKNOWN_SECONDS) if nobody else None
+        name = reply.data.get("name")
+        if not isinstance(name, str) or not name:
+            return None
+        return _Known(Principal("key", name, key), self._now() + KNOWN_SECONDS)
+
+    def _remember(self, key: bytes, answer: _Known) -> None:
+        self._known[key] = answer
+        self._known.move_to_end(key)
+        if len(self._known) > KEYS_REMEMBERED_MAX:
+            self._known.popitem(last=False)
+
+    # Subscriptions --------------------------------------------------------------------------------
+
+    def grant(self, principal: Principal, topic: bytes) -> bool:
+        """Whether this one may subscribe to exactly this topic."""
+        if not principal.name:
+            return False
+        role = _ROLES.get(principal.role) or Role(principal.role)
+        return may_subscribe(topic, role=role, name=principal.name)
