@@ -27,6 +27,9 @@ POLL_SECONDS = 0.5  # between two questions whether the peer's file is ready
 PAUSE_SECONDS = 1.0  # after a question without an answer
 SILENCES_MAX = 10  # questions in a row without an answer; then the next peer
 TOLD_SECONDS = 5.0  # between two log lines of progress
+BYTES_PER_SECOND_MIN = 16 * 1024  # slower than that, after the grace, pages are better
+GRACE_SECONDS = 60.0
+USELESS_SECONDS = 3600.0  # so long is no other snapshot taken of a peer whose last one lacked most
 
 
 T = TypeVar("T", "Ready", "Part")
@@ -61,11 +64,14 @@ class Bootstrap:
         self._needed = trio.Event()
         self._lacks: dict[str, int] = {}  # entries that this server lacks of each peer's
         self._hopeless = False
+        self._useless: dict[str, float] = {}  # peers that told more than they gave, and since when
         self._told = 0.0
         node.behind = self.behind
 
     def behind(self, peer: str, entries: int) -> None:
         """A peer's vector is known: this server lacks so many of its entries."""
+        if trio.current_time() - self._useless.get(peer, float("-inf")) < USELESS_SECONDS:
+            return
         self._lacks[peer] = entries
         if entries > self._node.config.disk.snapshot_entries and not self._hopeless:
             if self._node.bootstrap is None:
@@ -99,9 +105,19 @@ class Bootstrap:
                         "snapshot not taken", peer=name, attempt=attempt + 1, reason=str(error)
                     )
                 else:
+                    self._judge(name)
                     return True
             await trio.sleep(PAUSE_SECONDS)
         return False
+
+    def _judge(self, name: str) -> None:
+        """Whoever goes on telling of entries that its snapshot lacked would have us copy it for ever."""
+        node = self._node
+        durable = node.entries.durable
+        left = sum(max(0, n - durable.get(o, 0)) for o, n in node.links[name].theirs.items())
+        if left > node.config.disk.snapshot_entries:
+            self._useless[name] = trio.current_time()
+            node.log.warning("a peer tells of more than its snapshot holds", peer=name, entries=left)
 
     async def _from(self, name: str) -> None:
         node = self._node
@@ -137,6 +153,7 @@ class Bootstrap:
         raise Failed("the peer did not make its snapshot in time")
 
     async def _receive(self, name: str, ready: Ready, incoming: Incoming) -> None:
+        start = trio.current_time()
         while incoming.received < ready.size:
             part = await self._ask(name, Part, token=ready.token, offset=incoming.received)
             if part.offset != incoming.received or not any(part.pieces):
@@ -144,6 +161,8 @@ class Bootstrap:
             for piece in part.pieces:
                 incoming.write(piece)
             self._progress("receiving", peer=name, bytes=incoming.received, of=ready.size)
+            if incoming.received < (trio.current_time() - start - GRACE_SECONDS) * BYTES_PER_SECOND_MIN:
+                raise Failed("the peer sends too slowly")
         if incoming.hash != ready.hash:
             raise Failed("what has arrived is not what was sent")
 
