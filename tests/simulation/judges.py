@@ -197,6 +197,15 @@ def nobody_shouts(
     return [f"{messages} messages from {source} to {destination} in second {second}"]
 
 
+def within_bounds(fullest: Mapping[str, tuple[int, int, float]]) -> list[str]:
+    """K10: no queue or table was ever fuller than its limit.  By name: (most, limit, when in seconds)."""
+    return [
+        f"{most} {what} at {at:.2f}, at most {limit}"
+        for what, (most, limit, at) in fullest.items()
+        if most > limit
+    ]
+
+
 def heard_once(heard: Sequence[tuple[str, str]], rows: Iterable[Shown]) -> list[str]:
     """K2 at a subscriber: (author, text) of every row once, and nothing else.  Texts must differ."""
     times = Counter(heard)

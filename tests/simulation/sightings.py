@@ -14,6 +14,7 @@ import storage.writer
 from daemons.server import peer_services, replication
 from daemons.server.app import Server
 from daemons.server.election import Elections
+from daemons.server.node import Node
 from daemons.server.peer_services import PeerServices
 from daemons.server.replication import Peer
 from recado.protocol.entry import ident, origin_node
@@ -38,6 +39,10 @@ class Sightings:
     def coordinator_of(self, name: str) -> str | None:
         """Whom a server takes for the coordinator."""
         return self.elections[name]._node.coordinator if name in self.elections else None
+
+    def node_of(self, name: str) -> Node | None:
+        """What the tasks of a server's latest start share."""
+        return self.elections[name]._node if name in self.elections else None
 
     def acting(self, name: str) -> bool:
         """Whether a server may act as coordinator now."""

@@ -147,6 +147,17 @@ def test_a_message_kept_and_not_shown_is_seen() -> None:
     assert len(judges.exactly_once(sound_history(), states)) == 1
 
 
+@pytest.mark.parametrize(("times", "complaints"), [(0, 0), (1, 0), (2, 1)])
+def test_an_open_outcome_twice_is_seen(times: int, complaints: int) -> None:
+    """K8: what nobody was told the end of may be there once or not at all, not twice."""
+    history = sound_history()
+    history.operations[2].outcome = "open"
+    states = [state("server-1", [entry for entry in sound_log() if times or entry.id != b"1"])]
+    if times:
+        states[0] = shown(states[0], lambda rows: [*[rows[0]] * times, *rows[1:]])
+    assert len(judges.exactly_once(history, states)) == complaints
+
+
 def test_an_invention_is_seen() -> None:
     """K6: a message that nobody sent is a complaint."""
     states = sound_states()
@@ -247,6 +258,11 @@ def test_a_loop_on_a_link_is_seen() -> None:
     most = judges.LINK_MESSAGES_PER_SECOND_MAX
     assert judges.nobody_shouts((most, 3, "server-1", "server-2")) == []
     assert len(judges.nobody_shouts((most + 1, 3, "server-1", "server-2"))) == 1
+
+
+def test_a_table_beyond_its_limit_is_seen() -> None:
+    """K10: one more than the limit is a complaint, the limit itself is not."""
+    assert len(judges.within_bounds({"waiters": (11, 10, 3.0), "pending": (10, 10, 4.0)})) == 1
 
 
 def test_a_refusal_without_cause_is_seen() -> None:

@@ -104,6 +104,7 @@ async def _safety(what: Plan, sightings: Sightings) -> Verdict:
         )
         more = watch.two_leaders() if what.election == "quorum" else []
         more += judges.heard_once(listener.heard, _room(world, room))
+        more += watch.crowded()
         more += judges.lost_with_a_disk(listener.lost, world.losses)
         found = await verdict(
             world,
@@ -142,6 +143,7 @@ async def _liveness(what: Plan, sightings: Sightings) -> Verdict:
             people.history,
             *watch.unled(UNSTEADY.get(what.faults[0].kind, judges.LED_SHARE_MIN)),
             *slow,
+            *watch.crowded(),
             sightings=sightings,
             coordinated=False,
         )
