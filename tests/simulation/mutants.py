@@ -28,6 +28,8 @@ def first_catch(
     for result in survey(some, workers=workers, prepare=lambda: _for_ever(mutation)):
         tried += 1
         if result.complaints:
+            if "broken()" in result.complaints[0]:
+                raise TypeError(f"the mutant fits the code no longer: {result.complaints[0]}")
             return tried, result
     return tried, None
 
