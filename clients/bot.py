@@ -21,11 +21,11 @@ import anyio
 import anyio.abc
 import click
 
-from clients.ending import document
 from clients.options import Where, json_option, level_option, where_options
+from clients.output import document, json_line, words
 from clients.render import key_text
 from clients.sentences import sentence
-from clients.session import open_chat, run, words
+from clients.session import open_chat, run
 from recado.client import (
     Busy,
     ChannelExists,
@@ -147,7 +147,8 @@ class Bot:
         key = None if receipt.key is None else key_text(receipt.key)
         if self._journal is not None and what in MESSAGES:
             line = {"id": receipt.id.hex(), "user": self._chat.user, **fields, "key": key}
-            print(json.dumps(line, ensure_ascii=False), file=self._journal, flush=True)
+            self._journal.write(json_line(line) + "\n")
+            self._journal.flush()
         self._log(
             what,
             "ok",

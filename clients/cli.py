@@ -6,6 +6,8 @@
 import importlib
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -48,6 +50,18 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
+@contextmanager
+def _printable_errors() -> Iterator[None]:
+    """Click repeats what it was given, which may be somebody else's words in a script's variable."""
+    try:
+        yield
+    except click.ClickException as error:
+        from recado.protocol.printable import printable
+
+        error.message = printable(error.message, keep="\n")  # type: ignore[misc]  # final for subclasses
+        raise
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
@@ -67,9 +81,14 @@ class LazyGroup(click.Group):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a terminal that has no ✓ is no error
         try:
-            return super().invoke(ctx)
+            with _printable_errors():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _printable_errors():
+            return super().make_context(*args, **kwargs)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -5,15 +5,12 @@
 75 outcome unknown, or try again later · 78 configuration.
 """
 
-import json
 import sys
 from typing import Any
 
 import click
 
-from recado.protocol.printable import printable
-
-SCHEMA_VERSION = 1
+from clients.output import document, stream_line
 
 OK = 0
 FAILURE = 1
@@ -56,9 +53,4 @@ class Ended(click.ClickException):
         if self._as_json:
             error = {"code": self.code, "text": self.message, **self.fields}
             document(error=error, exit_code=self.exit_code)
-        print(f"recado: {printable(self.message, keep=chr(10))}", file=file or sys.stderr)
-
-
-def document(**fields: Any) -> None:
-    """One JSON document, or one line of a stream of them, on standard output."""
-    print(json.dumps({"schema_version": SCHEMA_VERSION, **fields}, ensure_ascii=False), flush=True)
+        stream_line(f"recado: {self.message}", file or sys.stderr)

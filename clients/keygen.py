@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from clients.ending import CANNOT_CREATE, Ended, document
+from clients.ending import CANNOT_CREATE, Ended
 from clients.keyring import user_key_path
 from clients.options import ROSTER_FILE, config_directory, json_option
-from clients.session import words
+from clients.output import document, put_page, words
 from clients.words import speaker
 from recado.keys import (
     Identity,
@@ -111,7 +111,7 @@ def _tell(path: Path, identity: Identity, *, as_json: bool) -> None:
         signing = b64encode(identity.signing_public).decode() or None
         document(**fields, public=z85(identity.public), signing_public=signing)
         return
-    click.echo(public_text(identity.public_part), nl=False)
+    put_page(public_text(identity.public_part).removesuffix("\n"))
     if identity.kind in ("user", "bot"):
         roster = config_directory(os.environ) / ROSTER_FILE
         login = shlex.quote(identity.name)

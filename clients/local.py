@@ -15,10 +15,10 @@ from clients.cluster import control
 from clients.cluster.cannot import CannotStart
 from clients.cluster.follow import follow, last_lines, log_files
 from clients.cluster.ground import absolute, leftovers
-from clients.ending import UNAVAILABLE, Ended, document
+from clients.ending import UNAVAILABLE, Ended
 from clients.options import data_option, json_option
+from clients.output import document, put, words
 from clients.words import speaker
-from recado.protocol.printable import printable
 
 DOWN_SECONDS = 10.0
 
@@ -43,15 +43,13 @@ def ps(data: Path, as_json: bool) -> None:
         document(**told)
         return
     say = speaker()
-    click.echo(f"{'NODE':<12} {'STATE':<9} {'PID':>7} {'AGE':>7} {'RESTARTS':>8}  LISTENS")
+    put(f"{'NODE':<12} {'STATE':<9} {'PID':>7} {'AGE':>7} {'RESTARTS':>8}  LISTENS")
     for row in told["nodes"]:
         age = "-" if row["since"] is None else _age(time.time() - row["since"])
         listens = " ".join(row["endpoints"].values())
         pid = "-" if row["pid"] is None else row["pid"]
-        click.echo(
-            f"{row['node']:<12} {row['state']:<9} {pid:>7} {age:>7} {row['restarts']:>8}  {listens}".rstrip()
-        )
-    click.echo(say("ps.coordinator", name=told["coordinator"] or say("ps.unknown")), err=True)
+        put(f"{row['node']:<12} {row['state']:<9} {pid:>7} {age:>7} {row['restarts']:>8}  {listens}".rstrip())
+    words(say("ps.coordinator", name=told["coordinator"] or say("ps.unknown")))
 
 
 def _age(seconds: float) -> str:
@@ -90,7 +88,7 @@ def _done(what: str, node: str, *, as_json: bool) -> None:
     if as_json:
         document(event={"stop": "stopped", "start": "started"}[what], node=node)
     else:
-        click.echo(speaker()(f"{what}.done", node=node), err=True)
+        words(speaker()(f"{what}.done", node=node))
 
 
 @click.command(
@@ -113,9 +111,9 @@ def down(data: Path, wipe: bool, as_json: bool) -> None:
         document(event="stopped", was_running=pid is not None, wiped=wiped)
         return
     say = speaker()
-    click.echo(say("down.none", data=data) if pid is None else say("down.done"), err=True)
+    words(say("down.none", data=data) if pid is None else say("down.done"))
     if wiped:
-        click.echo(say("down.wiped", paths=" ".join(wiped)), err=True)
+        words(say("down.wiped", paths=" ".join(wiped)))
 
 
 def _gone(pid: int) -> bool:
@@ -163,7 +161,7 @@ def logs(node: str | None, following: bool, lines: int, data: Path, as_json: boo
         if as_json:
             document(node=name, line=line)
         else:
-            click.echo(f"{name:<10} | {printable(line, keep=chr(9))}")
+            put(f"{name:<10} | {line}", keep="\t")
         sys.stdout.flush()
 
     def newest() -> Iterator[tuple[str, str]]:

@@ -8,10 +8,11 @@ from contextlib import AbstractAsyncContextManager, suppress
 import anyio
 import click
 
-from clients.ending import FAILURE, Ended, document
+from clients.ending import FAILURE, Ended
 from clients.options import Where, json_option, need_user, user_option, where_options
+from clients.output import document, put, words
 from clients.render import key_of, message_json, message_line
-from clients.session import open_chat, run, with_brokers, words
+from clients.session import open_chat, run, with_brokers
 from clients.words import speaker
 from recado.client import Chat, ChatError, Cursor, Key, Message, Page, Status, Subscription, TooManyTargets
 from recado.protocol.limits import HISTORY_MESSAGES_MAX, SUBSCRIPTIONS_PER_CLIENT_MAX
@@ -29,7 +30,7 @@ def _names(found: Sequence[str], *, what: str, as_json: bool) -> None:
         document(**{what: list(found)})
         return
     for name in found:
-        click.echo(printable(name))
+        put(printable(name))
 
 
 @click.command("users", epilog=f"\b\nExample:\n  recado users --json | jq -r '.users[]'\n\n{CODES}")
@@ -119,7 +120,7 @@ def history(
         document(messages=[message_json(m) for m in page], earlier=earlier, server=page.server)
         return
     for message in page:
-        click.echo(message_line(message, channel=False))
+        put(message_line(message, channel=False))
 
 
 @click.command(
@@ -168,7 +169,7 @@ def tail(
         if as_json:
             document(**message_json(message))
         else:
-            click.echo(message_line(message, channel=len(names) != 1))
+            put(message_line(message, channel=len(names) != 1))
 
     async def do() -> None:
         there = await with_brokers(where) if follow else where
@@ -298,7 +299,7 @@ def sync(*, since: float | None, where: Where, as_json: bool) -> None:
     server = run(do, where=where)
     if not as_json:
         for what, number in counts.items():
-            click.echo(f"{what} {number}")
+            put(f"{what} {number}")
         words(speaker()("look.sync", server=printable(server)))
 
 
@@ -330,13 +331,13 @@ def status(*, where: Where, as_json: bool) -> None:
     plain = {key: value for key, value in told.fields.items() if not isinstance(value, dict | list)}
     width = max(map(len, [*plain, "members"]))
     for key, value in plain.items():
-        click.echo(f"{key:<{width}}  {_shown(value)}")
-    click.echo(f"{'members':<{width}}  {' '.join(map(printable, told.members)) or '-'}")
+        put(f"{key:<{width}}  {_shown(value)}")
+    put(f"{'members':<{width}}  {' '.join(map(printable, told.members)) or '-'}")
     bootstrap = told.fields.get("bootstrap")
     if isinstance(bootstrap, dict):
         how_far = " ".join(f"{key}={_shown(value)}" for key, value in bootstrap.items())
-        click.echo(f"{'bootstrap':<{width}}  {how_far}")
+        put(f"{'bootstrap':<{width}}  {how_far}")
     for peer in told.fields.get("peers") or ():
         if isinstance(peer, dict):
             state = " ".join(f"{key}={_shown(value)}" for key, value in peer.items() if key != "name")
-            click.echo(f"  {_shown(peer.get('name'))}: {state}")
+            put(f"  {_shown(peer.get('name'))}: {state}")

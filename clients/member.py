@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from clients.ending import CANNOT_CREATE, CONFIGURATION, Ended, document
+from clients.ending import CANNOT_CREATE, CONFIGURATION, Ended
 from clients.options import json_option
-from clients.session import words
+from clients.output import document, put, put_page, words
 from clients.words import speaker
 from recado.config import Config, ConfigError, load
 from recado.protocol.printable import printable
@@ -53,7 +53,7 @@ def list_members(path: Path, as_json: bool) -> None:
         document(members=msgspec.to_builtins(members))
         return
     for one in members:
-        click.echo(f"{one.name}  rank {one.rank}  {printable(one.address)}")
+        put(f"{one.name}  rank {one.rank}  {one.address}")
 
 
 @member.command(
@@ -123,7 +123,7 @@ def _change(path: Path, members: Sequence[Member], *, dry_run: bool, as_json: bo
     if as_json:
         document(file=str(target), written=not dry_run, members=msgspec.to_builtins(tuple(members)))
     elif dry_run:
-        click.echo(text, nl=False)
+        put_page(text.removesuffix("\n"))
     else:
         words(speaker()("member.done", path=target))
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import click
 
-from clients.ending import DATA, FAILURE, TEMPORARY, Ended, document
+from clients.ending import DATA, FAILURE, TEMPORARY, Ended
 from clients.options import Where, json_option, need_user, user_option, where_options
+from clients.output import document, put, words
 from clients.render import moment, receipt_json
-from clients.session import open_chat, run, words
+from clients.session import open_chat, run
 from clients.words import speaker
 from recado.client import Sent, Unsent
 from recado.protocol.printable import printable
@@ -44,7 +45,7 @@ def list_(*, user: str | None, where: Where, as_json: bool) -> None:
         to = f"#{message.channel}" if message.channel is not None else message.dst or ""
         mark = f"! {message.refused}" if message.refused else ""
         when = moment(message.written, now=time.time())
-        click.echo(f"{message.id.hex()}  {when}  {printable(to)}: {printable(message.text)} {mark}".rstrip())
+        put(f"{message.id.hex()}  {when}  {printable(to)}: {printable(message.text)} {mark}".rstrip())
 
 
 @outbox.command(

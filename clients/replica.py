@@ -1,6 +1,5 @@
 """`recado verify`, `recado replica dump|quarantine`: looking into replicas, beside running servers or not."""
 
-import json
 import signal
 import sys
 import time
@@ -12,9 +11,9 @@ import click
 import msgspec
 
 from clients.cluster.ground import absolute
-from clients.ending import CONFIGURATION, DATA, FAILURE, SCHEMA_VERSION, Ended, document
+from clients.ending import CONFIGURATION, DATA, FAILURE, Ended
 from clients.options import data_option, json_option
-from clients.session import words
+from clients.output import document, put, words
 from clients.words import speaker
 from recado.protocol.printable import printable
 from storage.database import StorageError
@@ -93,15 +92,15 @@ def _show(report: Report) -> None:
     say = speaker()
     width = max((len(summary.replica) for summary in report.replicas), default=0)
     for summary in report.replicas:
-        click.echo(
+        put(
             f"{printable(summary.replica):<{width}}  entries {summary.entries}  users {summary.users}  "
             f"channels {summary.channels}  channel_messages {summary.channel_messages}  "
             f"user_messages {summary.user_messages}  views {summary.views_digest[:12]}"
         )
     for difference in report.differences:
-        click.echo(f"DIFFERS {difference.kind}: {printable(difference.text)}")
+        put(f"DIFFERS {difference.kind}: {printable(difference.text)}")
         for name, what in difference.replicas.items():
-            click.echo(f"  {printable(name)}: {printable(what)}")
+            put(f"  {printable(name)}: {printable(what)}")
     left_out = report.differences_total - len(report.differences)
     if left_out:
         words(say("verify.more", count=left_out))
@@ -166,10 +165,10 @@ def _quarantine(path: Path, *, direct: bool, as_json: bool) -> None:
         if as_json:
             document(replica=str(path), **row)
         elif "state" in row:
-            click.echo(f"{path}  {row['origin']}  {row['state']}: nothing more of it is taken")
+            put(f"{path}  {row['origin']}  {row['state']}: nothing more of it is taken")
         else:
             whence = f"  from {printable(row['from_node'])}" if row["from_node"] else "  in the log"
-            click.echo(f"{path}  {row['origin']}/{row['seq']}  {printable(row['reason'])}{whence}")
+            put(f"{path}  {row['origin']}/{row['seq']}  {printable(row['reason'])}{whence}")
     if not rows and not as_json:
         words(speaker()("quarantine.none", replica=path))
 
@@ -178,14 +177,17 @@ def _dump(path: Path, views: tuple[str, ...], *, direct: bool, as_json: bool) ->
     shown = ""
     for row in dump(path, views=views, direct=direct):
         if as_json:
-            line = {"schema_version": SCHEMA_VERSION, "replica": str(path), **row}
-            print(json.dumps(line, ensure_ascii=False, default=_text))
+            document(replica=str(path), **{name: _plain(value) for name, value in row.items()})
             continue
         view = row.pop("view")
         if view != shown:
             shown = view
-            print(f"# {view}\t" + "\t".join(row))
-        print("\t".join(printable(_text(value)) for value in row.values()))
+            put(f"# {view}\t" + "\t".join(row), keep="\t", flush=False)
+        put("\t".join(printable(_text(value)) for value in row.values()), keep="\t", flush=False)
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def _text(value: Any) -> str:

@@ -11,9 +11,9 @@ from typing import get_args
 
 import click
 
-from clients.ending import CANNOT_CREATE, CONFIGURATION, Ended, document
+from clients.ending import CANNOT_CREATE, CONFIGURATION, Ended
 from clients.options import ROSTER_FILE, config_directory, json_option
-from clients.session import words
+from clients.output import document, put, words
 from clients.words import speaker
 from recado.config import ConfigError, load
 from recado.keys import KeyFileError, from_z85, read_public, z85
@@ -192,9 +192,9 @@ def show(path: Path, as_json: bool) -> None:
         return
     for entry in found.entries:
         where = "".join(f"  {printable(address)}" for address in entry.addresses)
-        click.echo(f"{entry.role}  {printable(entry.name)}  {' '.join(map(z85, entry.keys))}{where}")
+        put(f"{entry.role}  {printable(entry.name)}  {' '.join(map(z85, entry.keys))}{where}")
     for name in found.former:
-        click.echo(f"former  {name}")
+        put(f"former  {name}")
 
 
 @roster.command(

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 import anyio
-import click
 
 from clients.ending import CANNOT_CREATE, DATA, FAILURE, TEMPORARY, UNAVAILABLE, Ended
 from clients.options import Where
@@ -27,16 +26,12 @@ from recado.client import (
     TextRefused,
     connect,
 )
+from recado.protocol.printable import printable
 from recado.texts import error_text
 
 _LISTENING_SECONDS = 1.5  # a restart of the reference takes about one
 QUEUED = "queued"  # this program's own code: no server says it
 T = TypeVar("T")
-
-
-def words(text: str) -> None:
-    """A line for people, on standard error."""
-    click.echo(text, err=True)
 
 
 def open_chat(
@@ -120,12 +115,12 @@ def ended(error: ChatError | Ended | OSError) -> Ended:
         return Ended(say("talk.no_answer", why=error), UNAVAILABLE)
     if isinstance(error, RefusedByServer):
         return _refused(error)
-    return Ended(str(error), CANNOT_CREATE if isinstance(error, OSError) else FAILURE)
+    return Ended(printable(str(error)), CANNOT_CREATE if isinstance(error, OSError) else FAILURE)
 
 
 def _refused(error: RefusedByServer) -> Ended:
     say = speaker()
-    text = error_text(error.code, say.language, given=error.text)
+    text = error_text(error.code, say.language, given=printable(error.text))
     code = error.code or "refused"
     if error.code == "sender_missing":
         text += say("talk.login_first")

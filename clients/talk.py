@@ -2,7 +2,6 @@
 
 import click
 
-from clients.ending import document
 from clients.options import (
     Where,
     id_option,
@@ -14,8 +13,9 @@ from clients.options import (
     user_option,
     where_options,
 )
+from clients.output import document, words
 from clients.render import receipt_json
-from clients.session import open_chat, run, words
+from clients.session import open_chat, run
 from clients.words import speaker
 from recado.client import Receipt
 from recado.protocol.printable import printable

@@ -30,6 +30,7 @@ from clients.cluster.supervisor import supervise
 from clients.cluster.words import Teller, program_name, screen
 from clients.ending import Ended
 from clients.options import data_option, json_option
+from clients.output import put_page, words
 from clients.words import speaker
 from recado.wire.ports import Network
 from recado.wire.zeromq import ZeroMQNetwork
@@ -111,7 +112,7 @@ def up(
         secure=secure,
     )
     if not is_loopback(host) and not secure:
-        click.echo(speaker()("up.exposed", host=host), err=True)
+        words(speaker()("up.exposed", host=host))
     try:
         if detach:
             _tell_detached(start_detached(wish.data, _arguments(wish)), as_json=as_json)
@@ -129,7 +130,7 @@ def _run(wish: Wish, *, as_json: bool) -> None:
 
     def starting() -> None:
         if not as_json:
-            click.echo(say("up.starting", nodes=len(plan.nodes), data=wish.data), err=True)
+            words(say("up.starting", nodes=len(plan.nodes), data=wish.data))
 
     run = partial(
         supervise,
@@ -166,7 +167,7 @@ def _tell_detached(summary: Event, *, as_json: bool) -> None:
     if as_json:
         json_sink(sys.stdout)(summary)
     else:
-        click.echo(screen(speaker(), summary, program=program_name(), detached=True))
+        put_page(screen(speaker(), summary, program=program_name(), detached=True))
 
 
 def _arguments(wish: Wish) -> list[str]:

@@ -5,6 +5,7 @@ Data go to standard output and are never translated; these go to standard error,
 
 import os
 
+from recado.protocol.printable import printable
 from recado.texts import Text, Texts, language
 
 WORDS: dict[str, Text] = {
@@ -255,6 +256,17 @@ WORDS: dict[str, Text] = {
 }
 
 
+class Spoken(Texts):
+    """Texts whose values may be anybody's words: they stand there as text, on one line."""
+
+    def __call__(self, key: str, **values: object) -> str:
+        plain = {
+            name: value if isinstance(value, int | float) else printable(str(value))
+            for name, value in values.items()
+        }
+        return super().__call__(key, **plain)
+
+
 def speaker() -> Texts:
     """The texts in the language of whoever runs this process."""
-    return Texts(language(os.environ), WORDS)
+    return Spoken(language(os.environ), WORDS)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 
 from clients.chatting.interpreter import COMMANDS, in_quotes
+from clients.output import put_page, words
+from recado.protocol.printable import acts, printable
 
 if TYPE_CHECKING:
     from prompt_toolkit.document import Document
@@ -30,10 +32,10 @@ class PlainFace:
     """Lines: messages and data on standard output, notices on standard error."""
 
     def message(self, text: str) -> None:
-        print(text, flush=True)
+        put_page(text)
 
     def notice(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        words(text)
 
 
 async def plain_lines() -> AsyncIterator[str]:
@@ -61,16 +63,16 @@ class TerminalFace:
         self._colour = colour
 
     def message(self, text: str) -> None:
-        print(text)
+        put_page(text)
 
     def notice(self, text: str) -> None:
         from prompt_toolkit import print_formatted_text
         from prompt_toolkit.formatted_text import FormattedText
 
         if self._colour:
-            print_formatted_text(FormattedText([("ansibrightblack", text)]))
+            print_formatted_text(FormattedText([("ansibrightblack", printable(text, keep="\n"))]))
         else:
-            print(text)
+            put_page(text)
 
 
 class Words:
@@ -94,8 +96,9 @@ class Words:
         return [], 0
 
 
-def _beginning(words: Iterable[str], start: str) -> list[str]:
-    return sorted(word for word in words if word.startswith(start))
+def _beginning(candidates: Iterable[str], start: str) -> list[str]:
+    """Those that begin so; what would act on the terminal is not put into the typed line."""
+    return sorted(word for word in candidates if word.startswith(start) and not acts(word))
 
 
 @asynccontextmanager

@@ -1,13 +1,12 @@
 """What a cluster tells: one event a line, as JSON for programs or as words for people."""
 
-import json
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
 from clients.cluster.plan import Plan
-from clients.ending import SCHEMA_VERSION
+from clients.output import SCHEMA_VERSION, json_line, stream_line
 
 Event = dict[str, Any]
 Sink = Callable[[Event], None]
@@ -58,7 +57,7 @@ def json_sink(stream: TextIO) -> Sink:
     """One JSON object a line, flushed.  Raises `OutputGone` when nobody reads."""
 
     def write(happened: Event) -> None:
-        _print(stream, json.dumps(happened, ensure_ascii=False))
+        _print(stream, json_line(happened))
 
     return write
 
@@ -76,7 +75,7 @@ def words_sink(stream: TextIO, words: Callable[[Event], str | None]) -> Sink:
 
 def _print(stream: TextIO, text: str) -> None:
     try:
-        print(text, file=stream, flush=True)
+        stream_line(text, stream)
     except BrokenPipeError:
         if stream is sys.stdout:
             # Python would complain about the pipe once more when it ends.

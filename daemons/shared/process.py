@@ -148,7 +148,8 @@ def report(error: Exception, *, name: str) -> int:
     leaves = list(_leaves(error))
     known = [(exit_code(leaf), leaf) for leaf in leaves]
     if any(code is None for code, _ in known):
-        traceback.print_exception(error, file=sys.stderr)
+        # A traceback repeats what somebody sent, if that is what nobody expected.
+        print(printable("".join(traceback.format_exception(error)), keep="\n"), end="", file=sys.stderr)
         print(f"{name}: a fault in the program, see above", file=sys.stderr)
         return EXIT_SOFTWARE
     said: dict[str, None] = {}
