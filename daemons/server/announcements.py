@@ -2,10 +2,14 @@
 
 A publication is a hint (A38): a broker that is down, or a queue that is full, loses it, and
 subscribers repair the gap from the history.  Beacons tell them of a gap they can't see.
+
+In secured mode what is private has a topic that changes when somebody loses the right to it.  The old one
+gets a last word, repeated for a while, at which those who still may ask the history for the new one.  Beacons
+go to everybody, so they call what is private by a name that only its members can make out.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import trio
 
@@ -20,20 +24,29 @@ from recado.protocol.names import UNKNOWN_NAME
 from recado.protocol.publications import (
     BEACON_TOPIC,
     COORDINATOR_TOPIC,
+    SECURED_COORDINATOR_TOPIC,
     beacon,
     channel_message,
     coordinator_announcement,
+    is_private,
+    moved,
+    private_key,
     target_key,
     topic,
     user_message,
 )
+from recado.protocol.rules import channel_deed_of, user_deed_of
 from recado.wire.ports import Publication, Publisher, Subscriber
 
 QUIET_SECONDS = 0.2  # a beacon follows this long after the last publication
 HEADS_MAX = 256  # targets told of in a beacon: those that changed last
 HEADS_OF_TARGET_MAX = 4  # and of each the origins that wrote to it last
 MESSAGES_LOOKED_AT = 1000  # at the start, for the heads that beacons tell
+_RULES = (Kind.USER_RULE, Kind.CHANNEL_RULE)
 _SAID = (Kind.CHANNEL_MESSAGE, Kind.USER_MESSAGE)
+MOVED_SECONDS = 20.0  # so long a topic that was given up tells so
+MOVED_MAX = 1024  # topics that do
+_TAKES_AWAY = frozenset({"kick", "ban", "leave", "uninvite", "private", "public"})  # ends or begins privacy
 QUEUE_MAX = 4 * WINDOW_ENTRIES_MAX
 
 
@@ -48,16 +61,21 @@ class Announcements:
         self._queue: deque[Entry] = deque(maxlen=QUEUE_MAX)
         self._fresh = trio.Event()
         self._published = trio.Event()
-        self._heads: dict[str, dict[str, int]] = {}
+        self._secured = node.security is not None
+        self._coordinator_topic = SECURED_COORDINATOR_TOPIC if self._secured else COORDINATOR_TOPIC
+        self._moved: dict[bytes, float] = {}  # former topics, until when
+        self._heads: dict[str | bytes, dict[str, int]] = {}
         # The last publications before a start may have been lost with it, and with the broker (E3).
         for target, origin, seq in node.store.last_heads(messages_max=MESSAGES_LOOKED_AT):
             self._remember(target, origin, seq)
         self._durability = Durability(node)
         node.commits.followers.append(self._committed)
         elections.announce = self.announce_coordinator
-        inward.subscribe(COORDINATOR_TOPIC)
+        inward.subscribe(self._coordinator_topic)
 
     def _committed(self, entries: Sequence[Entry]) -> None:
+        if self._secured:
+            self._move([entry for entry in entries if entry.kind in _RULES])
         mine = self._node.entries.mine
         fresh = [e for e in entries if e.origin == mine and e.kind in _SAID]
         if fresh:
@@ -95,24 +113,52 @@ class Announcements:
 
     def _publication(self, entry: Entry) -> Publication | None:
         """None if the topic is not known: the receiver, of whom nobody told, has no name yet."""
-        name_of = self._node.directory.name_of
-        author = name_of(entry.author)
+        node = self._node
+        author = self._name_of(entry.author)
         if isinstance(entry.target, str):
-            body = channel_message(entry, user=author)
-            return Publication(topic(entry.target), codec.pack(body))
-        dst = name_of(entry.target)
-        if dst == UNKNOWN_NAME:
+            body = channel_message(entry, user=author) | node.tags.told(entry.lamport)
+            return Publication(node.topics.channel(entry.target), codec.pack(body))
+        dst = self._name_of(entry.target)
+        topic_of = node.topics.of_user(entry.target or b"") if self._secured else topic(dst)
+        if dst == UNKNOWN_NAME or topic_of is None:
             return None
-        return Publication(topic(dst), codec.pack(user_message(entry, src=author, dst=dst)))
+        body = user_message(entry, src=author, dst=dst) | node.tags.told(entry.lamport)
+        return Publication(topic_of, codec.pack(body))
+
+    def _name_of(self, uid: bytes | None) -> str:
+        shown = self._node.accounts.shown(uid) if self._secured and uid is not None else None
+        return shown or self._node.directory.name_of(uid)
+
+    # Topics that change ---------------------------------------------------------------------------
+
+    def _move(self, entries: Sequence[Entry]) -> None:
+        """Tell those who listen at the old topics of what has another one now."""
+        targets = {entry.target for entry in entries if entry.target and takes_away(entry)}
+        fresh = [topic for target in targets for topic in self._node.topics.former(target)]
+        until = self._node.surroundings.now() + MOVED_SECONDS
+        for former in fresh:
+            self._moved.pop(former, None)
+            self._moved[former] = until
+        while len(self._moved) > MOVED_MAX:
+            del self._moved[next(iter(self._moved))]
+        if fresh:
+            self._tell_moved(fresh)
+
+    def _tell_moved(self, topics: Iterable[bytes]) -> None:
+        node, clock = self._node, self._node.clock.tick()
+        said = moved(server=node.name, timestamp=int(node.time.time()), clock=clock)
+        body = codec.pack(said | node.tags.told(clock))
+        self._out.publish([Publication(former, body) for former in topics])
+
+    # Beacons --------------------------------------------------------------------------------------
 
     def _remember(self, target: str | bytes, origin: str, seq: int) -> None:
-        key = target_key(target)
-        of_target = self._heads.pop(key, {})
+        of_target = self._heads.pop(target, {})
         of_target.pop(origin, None)
         of_target[origin] = seq
         if len(of_target) > HEADS_OF_TARGET_MAX:
             del of_target[next(iter(of_target))]
-        self._heads[key] = of_target
+        self._heads[target] = of_target
         if len(self._heads) > HEADS_MAX:
             del self._heads[next(iter(self._heads))]
 
@@ -127,33 +173,49 @@ class Announcements:
                     await trio.sleep(QUIET_SECONDS)
             self._published = trio.Event()
             self._out.publish([Publication(BEACON_TOPIC, codec.pack(self._beacon()))])
+            if self._moved:
+                now = self._node.surroundings.now()
+                self._moved = {former: until for former, until in self._moved.items() if until > now}
+                self._tell_moved(self._moved)
 
     def _beacon(self) -> dict[str, object]:
         node = self._node
         vectors = self._durability.vectors()
-        return beacon(
+        clock = node.clock.tick()
+        said = beacon(
             server=node.name,
             boot=node.boot,
-            heads=self._heads,
+            heads={key: seqs for target, seqs in self._heads.items() if (key := self._key(target))},
             vector=vectors["vector"],
             majority=vectors["majority"],
             everywhere=vectors["all"],
             timestamp=int(node.time.time()),
-            clock=node.clock.tick(),
+            clock=clock,
         )
+        return said | node.tags.told(clock)
+
+    def _key(self, target: str | bytes) -> str | None:
+        """What a beacon calls a target; None for a user of whom nothing is known here."""
+        if not self._secured:
+            return target_key(target)
+        topics = self._node.topics
+        found = topics.channel(target) if isinstance(target, str) else topics.of_user(target)
+        if found is None or not is_private(found):
+            return None if found is None else target_key(target)
+        return private_key(found)
 
     def announce_coordinator(self, epoch: Epoch) -> None:
         """B7: publish on `servers` that this server coordinates."""
         body = coordinator_announcement(
             epoch.name, timestamp=int(self._node.time.time()), clock=self._node.clock.tick(), epoch=epoch
         )
-        self._out.publish([Publication(COORDINATOR_TOPIC, codec.pack(body))])
+        self._out.publish([Publication(self._coordinator_topic, codec.pack(body))])
 
     async def listen(self) -> None:
         """The task: announcements of coordinators, ours and other projects'."""
         while True:
             for publication in await self._in.receive_batch():
-                if publication.topic == COORDINATOR_TOPIC:
+                if publication.topic == self._coordinator_topic:
                     self._hear(publication.body)
 
     def _hear(self, body: bytes) -> None:
@@ -167,3 +229,12 @@ class Announcements:
             return
         if said.data.get("coordinator") != self._node.name:
             self._elections.heard(epoch_of(said.data.get("epoch")))
+
+
+def takes_away(entry: Entry) -> bool:
+    """Whether a rule may take from somebody the right to what is private, and so change its topic."""
+    if entry.kind == Kind.CHANNEL_RULE:
+        rule = channel_deed_of(entry.body)
+        return rule is not None and rule.do in _TAKES_AWAY
+    deed = user_deed_of(entry.body)
+    return deed is not None and deed.do == "revoke_key"

@@ -69,6 +69,11 @@ class Channels:
         channel = self.rules.channel(name)
         return 0 if channel is None else channel.generation
 
+    def founder(self, name: str) -> bytes | None:
+        """The user id of who created it."""
+        channel = self.rules.channel(name)
+        return None if channel is None else channel.founder
+
     def hidden_from(self, uid: bytes | None, *, operator: bool) -> frozenset[str]:
         """The channels that are not to be listed for somebody."""
         if self._private is None:

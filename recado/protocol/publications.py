@@ -11,7 +11,8 @@ receives `anabel`'s frames: subscribers look at the body (`concerns`).
 In secured mode no topic is another's prefix (A39): a letter for the kind, the name, NUL, and for what is
 private a *capability* of 16 bytes, which only the cluster's servers can compute and which they tell to
 whom it may concern.  It depends on a generation that grows whenever somebody loses the right, so that
-old subscriptions, which a broker can't take away, fall silent.  A capability is a secret (Miller, Yee,
+old subscriptions, which a broker can't take away, fall silent; and on whose the name is, since two servers
+may give one name to two people before they hear of each other.  A capability is a secret (Miller, Yee,
 Shapiro, "Capability Myths Demolished", 2003): it stands in no log.
 """
 
@@ -67,23 +68,26 @@ def public_topic(channel: str) -> bytes:
     return PUBLIC + channel.encode() + b"\0"
 
 
-def private_topic(cluster_key: bytes, channel: str, *, generation: int) -> bytes:
-    """The topic of a private channel; `generation`: how many memberships have ended."""
-    return _capable(cluster_key, PRIVATE, channel, generation)
+def private_topic(cluster_key: bytes, channel: str, *, generation: int, owner: bytes = b"") -> bytes:
+    """The topic of a private channel; `generation`: how many memberships have ended; `owner`: its founder."""
+    return _capable(cluster_key, PRIVATE, channel, generation=generation, owner=owner)
 
 
-def direct_topic(cluster_key: bytes, user: str, *, generation: int) -> bytes:
-    """The topic of a user's direct messages in secured mode; `generation`: how many keys were revoked."""
-    return _capable(cluster_key, DIRECT, user, generation)
+def direct_topic(cluster_key: bytes, user: str, *, generation: int, owner: bytes = b"") -> bytes:
+    """The topic of a user's direct messages in secured mode.
+
+    `generation`: how many keys were revoked; `owner`: the user id.
+    """
+    return _capable(cluster_key, DIRECT, user, generation=generation, owner=owner)
 
 
-def _capable(cluster_key: bytes, kind: bytes, name: str, generation: int) -> bytes:
-    return kind + name.encode() + b"\0" + capability(cluster_key, kind, name, generation)
+def _capable(cluster_key: bytes, kind: bytes, name: str, *, generation: int, owner: bytes) -> bytes:
+    return kind + name.encode() + b"\0" + capability(cluster_key, kind, name, generation, owner=owner)
 
 
-def capability(cluster_key: bytes, kind: bytes, name: str, generation: int) -> bytes:
-    """HMAC-SHA256(cluster key, "topic" ‖ kind ‖ name ‖ NUL ‖ generation in 8 bytes), its first 16 bytes."""
-    said = b"topic" + kind + name.encode() + b"\0" + generation.to_bytes(8, "big")
+def capability(cluster_key: bytes, kind: bytes, name: str, generation: int, *, owner: bytes = b"") -> bytes:
+    """HMAC-SHA256(cluster key, "topic" ‖ kind ‖ name ‖ NUL ‖ generation (8 bytes) ‖ owner), its first 16."""
+    said = b"topic" + kind + name.encode() + b"\0" + generation.to_bytes(8, "big") + owner
     return hmac.digest(cluster_key, said, "sha256")[:CAPABILITY_BYTES]
 
 
@@ -98,6 +102,21 @@ def parse_topic(topic: bytes) -> SecuredTopic | None:
         return SecuredTopic(kind, name.decode(), rest)
     except UnicodeDecodeError:
         return None
+
+
+def is_private(topic: bytes) -> bool:
+    """Whether a topic of secured mode has a capability."""
+    return topic[:1] in (PRIVATE, DIRECT) and parse_topic(topic) is not None
+
+
+def private_key(topic: bytes) -> str:
+    """What is private as a key of a beacon's heads: to who does not know the topic it says nothing."""
+    return "~" + hashlib.blake2b(topic, digest_size=16).hexdigest()
+
+
+def moved(*, server: str, timestamp: int, clock: int) -> dict[str, Any]:
+    """The last word on a topic: what was published here has another one, which the history tells."""
+    return {"moved": True, "server": server, "timestamp": timestamp, "clock": clock}
 
 
 def target_key(target: str | bytes) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import trio
 
+from recado.protocol.names import key_uid
 from recado.protocol.publications import private_topic, public_topic
-from tests.daemons.server.people import OPERATOR, People, people
+from tests.daemons.server.people import OPERATOR, People, key, people
 from tests.daemons.server.secured_bench import CLUSTER_KEY
 from tests.daemons.server.server_bench import bench
 
@@ -52,7 +53,7 @@ async def test_a_private_channel(autojump_clock: trio.abc.Clock) -> None:
         await cluster.rule("ana", "c", "invite", who="bia")
         assert await code(cluster, "bia") is None
         topic = (await cluster.done("bia", "history", channel="c"))["topic"]
-        assert topic == private_topic(CLUSTER_KEY, "c", generation=0)
+        assert topic == private_topic(CLUSTER_KEY, "c", generation=0, owner=key_uid(key("ana"), "ana"))
         await cluster.rule("ana", "c", "kick", who="bia", reason="basta")
         assert await code(cluster, "bia") == "channel_closed"
         assert await cluster.refused("bia", "history", channel="c") == "channel_closed"

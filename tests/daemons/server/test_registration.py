@@ -19,7 +19,9 @@ async def test_a_name_is_its_key_s(autojump_clock: trio.abc.Clock) -> None:
     async with people() as cluster:
         first = await cluster.done("ana", "login", user="ana")
         assert first["status"] == "sucesso"
-        assert first["topic"] == direct_topic(CLUSTER_KEY, "ana", generation=0)
+        assert first["topic"] == direct_topic(
+            CLUSTER_KEY, "ana", generation=0, owner=key_uid(key("ana"), "ana")
+        )
         again = await cluster.done("ana", "login", user=" ana ")
         assert (again["status"], again["key"]) == ("sucesso", first["key"])
         other = await cluster.ask("zé", "login", user="ana")
