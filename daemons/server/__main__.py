@@ -15,6 +15,7 @@ from daemons.server.node import Surroundings
 from daemons.shared.command import main_of
 from daemons.shared.logging import Logger, get_logger, open_sink
 from daemons.shared.process import Life
+from daemons.shared.refusals import tell_refusals
 from daemons.shared.secured import doors_of, everybody, network_of, reload_on_hangup, wire_security
 from recado.config import Config
 from recado.secured import Current
@@ -24,6 +25,19 @@ from storage.replica import Replica
 # A batch in flight is some ten thousand objects, none of them garbage in cycles: at Python's own 700 the
 # collector walks over each batch many times, a tenth of all the processor time of a busy server.
 COLLECT_AFTER_OBJECTS = 50_000
+
+
+def real_surroundings() -> Surroundings:
+    """The machine's clocks and randomness; commits in worker threads."""
+    return Surroundings(
+        now=trio.current_time,
+        wall=time,
+        entropy=os.urandom,
+        random=SystemRandom(),
+        committer=commit_in_thread,
+        aside=commit_in_thread,
+        boottime=lambda: clock_gettime(CLOCK_BOOTTIME),
+    )
 
 
 async def serve(config: Config, life: Life) -> None:
@@ -37,8 +51,8 @@ async def serve(config: Config, life: Life) -> None:
             loggers.append(get_logger(node, clock, sink=sink))  # type: ignore[arg-type]
             return loggers[-1]
 
+        loggers = [get_logger(config.node.name, lambda: 0, sink=sink)]  # until the server has a clock
         current = Current(config, "server")
-        loggers: list[Logger] = []
         reload_on_hangup(life, current, lambda: loggers[-1])
         options = WireOptions(linger_seconds=config.timings.linger_seconds)
         security = wire_security(current, domain="requests", authenticate=everybody(current))
@@ -47,26 +61,28 @@ async def serve(config: Config, life: Life) -> None:
             Path(config.node.data), node=config.node.name, reserve_bytes=config.disk.reserve_bytes
         )
         try:
-            async with network_of(current, options, security=security) as network:
+            async with (
+                network_of(current, options, security=security) as network,
+                trio.open_nursery() as beside,
+            ):
+
+                def ready(listen: dict[str, str]) -> None:
+                    if security is not None:
+                        beside.start_soon(tell_refusals, network, security, loggers[-1])
+                    life.ready(listen)
+
                 await run_server(
                     config,
                     network,
                     store=store,
-                    surroundings=Surroundings(
-                        now=trio.current_time,
-                        wall=time,
-                        entropy=os.urandom,
-                        random=SystemRandom(),
-                        committer=commit_in_thread,
-                        aside=commit_in_thread,
-                        boottime=lambda: clock_gettime(CLOCK_BOOTTIME),
-                    ),
+                    surroundings=real_surroundings(),
                     log=log,
                     stopping=life.stopping,
-                    ready=life.ready,
+                    ready=ready,
                     in_force=current,
                     doors=lambda: doors_of(network, security),
                 )
+                beside.cancel_scope.cancel()
         finally:
             store.close()
 

@@ -108,10 +108,12 @@ class Accounts:
         Raises `Refused`: the name's own faults, `not_you` if it is somebody else's; `Missing`: nobody of
         that name is registered here.
         """
-        name = names.user_name(claimed)
-        if actor.role is Role.OPEN:
-            return Speaker(names.uid(name), name)
-        user = speaks_as(actor, name, self.identities)
+        user = actor.user
+        if user is None or claimed != user.shown:
+            name = names.user_name(claimed)
+            if actor.role is Role.OPEN:
+                return Speaker(names.uid(name), name)
+            user = speaks_as(actor, name, self.identities)
         if user is not None:
             return Speaker(user.uid, user.shown, user.role == Role.BOT, actor.role is Role.OPERATOR)
         if actor.role is Role.GATEWAY or (actor.user is None and name == actor.name):

@@ -25,7 +25,7 @@ from recado.protocol.entry import origin_name
 from recado.protocol.lamport import LamportClock
 from recado.protocol.limits import MEMBER_COMPLAINTS_MAX
 from recado.protocol.log import ReplicationLog
-from recado.protocol.messages import Entry, Level
+from recado.protocol.messages import Entry, Kind, Level
 from recado.protocol.vector import Vector, VectorLink
 from recado.secured import NodeSecurity
 from recado.settings import Member
@@ -137,6 +137,15 @@ class Node:
         for derived in (self.directory, self.accounts, self.channels):
             self.commits.appliers.append(derived.committed)
             self.commits.voided.append(derived.abandoned)
+        if self.accounts.secured:
+            self.commits.appliers.append(self._tell_apart)
+
+    def _tell_apart(self, entries: Sequence[Entry]) -> None:
+        """A17: a name that several have registered is shown for one of them, here as in the history."""
+        for entry in entries:
+            if entry.kind == Kind.LOGIN:
+                for user in self.accounts.identities.bearers(str(entry.target)):
+                    self.directory.users[user.uid] = user.shown
 
     @property
     def security(self) -> NodeSecurity | None:

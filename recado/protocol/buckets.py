@@ -12,7 +12,7 @@ import math
 class Buckets:
     """Buckets of one kind, by key.  `rate`: tokens a second, 0 means no limit; `burst`: at once, ≥ 1."""
 
-    __slots__ = ("_burst", "_full_at", "_interval", "_most")
+    __slots__ = ("_burst", "_full_at", "_interval", "_most", "_whole")
 
     def __init__(self, *, rate: float, burst: float, most: int) -> None:
         self._full_at: dict[object, float] = {}  # least recently used first
@@ -32,6 +32,7 @@ class Buckets:
             raise ValueError("rate and burst are finite, rate is not negative")
         self._interval = 1 / rate if rate else 0.0  # seconds for one token
         self._burst = max(1.0, burst)
+        self._whole = self._burst * self._interval  # seconds from empty to full
 
     def take(self, key: object, *, now: float, tokens: float = 1.0) -> float:
         """Take tokens: 0.0 if there were enough, else seconds until there are, and nothing is taken.
@@ -42,10 +43,14 @@ class Buckets:
         if not interval:
             return 0.0
         full_at = self._full_at
-        whole = self._burst * interval
-        start = min(max(now, full_at.pop(key, now)), now + whole)
-        after = start + min(tokens, self._burst) * interval
-        wait = after - (now + whole)
+        empty = now + self._whole
+        start = full_at.pop(key, now)  # comparisons, not min and max: with each message this is called thrice
+        if start < now:
+            start = now
+        elif start > empty:
+            start = empty
+        after = start + (tokens if tokens < self._burst else self._burst) * interval
+        wait = after - empty
         if wait > interval * 1e-9:  # rounding of sums is not somebody's debt
             full_at[key] = start
             return wait

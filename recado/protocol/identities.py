@@ -169,6 +169,11 @@ class Identities:
                 return self.user(uid)
         return None
 
+    def bearers(self, name: str) -> list[User]:
+        """All who registered this name; one of them is shown by it."""
+        found = (self.user(uid) for uid in sorted(self._bearers.get(name, {})))
+        return [user for user in found if user is not None]
+
     def owner(self, key: bytes) -> User | None:
         """Whose key it is; None if nobody's, no longer, or of somebody who is not registered here yet."""
         claim = self._owners.get(key)
