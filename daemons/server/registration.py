@@ -20,6 +20,7 @@ from recado.protocol.messages import Kind, Login, Write
 from recado.protocol.policy import Role
 from recado.protocol.rules import LoginBody, body_of
 from recado.texts import wire_text
+from storage.replica import StorageFull
 
 SUCCESS: Final = "sucesso"
 
@@ -68,11 +69,23 @@ class Registration:
         assert user is not None, "who speaks is registered"
         told = {**self._told(user), **({} if asked.id is None else {"id": asked.id})}
         if user.registered is None:
-            self._node.commits.after(lambda _full: call.reply({"status": SUCCESS, **told}))
+            self._node.commits.after(lambda full: self._once_durable(call, asked, told, full))
             return
         lamport, origin, seq = user.registered
         data = {"key": (lamport, origin, seq), "server": self._node.name, **told}
         self._writes.settle_at(call, asked, {"status": SUCCESS, **data}, origin=origin, seq=seq)
+
+    def _once_durable(
+        self, call: Call, asked: Login, told: dict[str, object], full: StorageFull | None
+    ) -> None:
+        """The registration that was under way when this one asked is durable, or void."""
+        user = self._accounts.actor(call.principal).user
+        if full is not None:
+            call.refuse(Refused("storage_full", wire_text("storage_full")))
+        elif user is not None and user.registered is not None:
+            self._prove(call, asked, user)
+        else:
+            call.reply({"status": SUCCESS, **told})
 
     def _told(self, user: User) -> dict[str, object]:
         """What a user has to know: the name that people see, the topic of direct messages."""
