@@ -35,6 +35,8 @@ CURSOR_SERVICES = frozenset({"history", "audit"})
 _VECTOR_FIELDS = frozenset({"session", "since", "have"})
 
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+# Walks over a value without making it: what claims more items than it has is refused before room is made.
+_walk = msgspec.msgpack.Decoder(msgspec.Raw).decode
 
 
 def pack(value: Any) -> bytes:
@@ -57,6 +59,7 @@ def unpack(
     if len(frame) > frame_bytes_max:
         raise Malformed(f"frame of {len(frame)} bytes, at most {frame_bytes_max}")
     try:
+        _walk(frame)
         value = msgpack.unpackb(
             frame,
             raw=False,
@@ -68,7 +71,7 @@ def unpack(
             max_bin_len=REQUEST_FRAME_BYTES_MAX,
             max_ext_len=0,
         )
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, RecursionError, msgspec.MsgspecError, msgpack.UnpackException) as error:
         raise Malformed(f"not MessagePack: {str(error) or type(error).__name__}") from None
     if type(value) is dict or type(value) is list:
         _check_depth(value, NESTING_MAX)
