@@ -82,15 +82,19 @@ def _entries(
     connection: sqlite3.Connection, origin: str, number: int, *, strict: bool
 ) -> Iterator[tuple[Entry, bool]]:
     """The entries of an origin and whether each is shown at present.  Raises `Damaged` if `strict`."""
-    chained, seq = GENESIS, 0
+    before, seq = {GENESIS}, 0  # what the next row may follow from: see `storage.scrub`
     while rows := connection.execute(_ROWS, (origin, number, seq, _ROWS_AT_A_TIME)).fetchall():
         for *columns, shown in rows:
-            entry = EntryRow._make(columns).entry()
-            chained = b"" if entry is None else hash16(chained, entry.header)
-            if strict and (entry is None or entry.seq != seq + 1 or chained != entry.hash):
+            row = EntryRow._make(columns)
+            entry, gap = row.entry(), row.seq != seq + 1
+            follows = {hash16(h, entry.header) for h in before} if entry is not None else set()
+            sound = entry is not None and (gap or row.hash in follows)
+            if strict and (gap or not sound):
                 raise Damaged(origin, seq + 1)
-            seq = columns[1]
-            if entry is not None:
+            before, seq = {row.hash} if sound else {row.hash, *follows}, row.seq
+            if not sound:  # it may name what never was; its repair says what it is
+                connection.execute(_HIDE, (0, number, seq))
+            elif entry is not None:
                 body = stored_body(entry.kind, entry.body)
                 if type(body) is not type(columns[_BODY_COLUMN]):
                     connection.execute(_BODY, (body, number, seq))

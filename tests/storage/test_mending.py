@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from storage_entries import Author, put
 
+from recado.protocol.messages import Kind
 from storage.database import suspect
-from storage.replica import Replica
+from storage.replica import Batch, Replica
 
 ID = b"sixteen bytes id"
 
@@ -93,4 +94,28 @@ def test_a_view_whose_text_is_damaged_is_damage(tmp_path: Path) -> None:
         )
     replica = Replica.open(tmp_path, node="server-1")
     assert replica.damaged == tmp_path / "replica.damaged-1.db"
+    replica.close()
+
+
+def test_a_damaged_row_names_no_channel(tmp_path: Path) -> None:
+    """What is made from a log has nothing of a row with a flipped bit in it, until that is repaired."""
+    author = Author()
+    author.login("ana")
+    author.add(kind=Kind.CHANNEL, author=None, target="geral", body=b"")
+    author.add(body=b"oi", id=ID)
+    replica = Replica.open(tmp_path, node="server-1")
+    put(replica, author.entries)
+    replica.close()
+    path = tmp_path / "replica.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("update entry set target = 'geran' where kind = 2")
+        connection.execute("update meta set value = '0' where key = 'derived'")
+    replica = Replica.open(tmp_path, node="server-1")
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("select name from channels").fetchall() == [("geral",)]
+        assert connection.execute("select shown from entry where kind = 2").fetchall() == [(0,)]
+        replica.stage(Batch(repairs=author.entries[1:2], now_ms=0))
+        replica.commit()
+        assert connection.execute("select lamport from channels").fetchall() == [(2,)]
+        assert connection.execute("select shown from entry order by seq").fetchall() == [(1,), (1,), (1,)]
     replica.close()
