@@ -42,6 +42,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     writers_of_each: int = 1
     listeners: int = 2
     plain: bool = True
+    read_share: float = READ_SHARE  # of what is published; a read is of 500 messages
 
 
 class Journal:
@@ -72,8 +73,9 @@ class Writer:
     """One user of the library.  Repeats with the same id until the outcome is known."""
 
     def __init__(
-        self, chat: Chat, level: Level, journal: Journal, *, random: Random, users: list[str]
+        self, chat: Chat, level: Level, journal: Journal, *, random: Random, users: list[str], reads: float
     ) -> None:
+        self._reads = reads
         self.user = chat.user
         self._chat = chat
         self._level = level
@@ -100,7 +102,7 @@ class Writer:
                 channel = self._random.choice(CHANNELS)
                 operation = await self._settle("publish", channel, text)
                 # One that took long may stand above the last page by now.
-                if self._random.random() < READ_SHARE and operation.tries == 1:
+                if self._random.random() < self._reads and operation.tries == 1:
                     await self._look(channel, text)
             # What was late is made up for, or the rate would be less by all the waiting for answers.
             due = max(due, trio.current_time() - CATCH_UP_SECONDS) + self._random.expovariate(
@@ -219,7 +221,8 @@ async def _writers(wishes: Wishes, journal: Journal, stack: AsyncExitStack) -> l
         way = connect(name, servers=servers, brokers=wishes.brokers, random=random)
         chat = await stack.enter_async_context(way)
         users = [other for _, other in names[: number + 1]]
-        writers.append(Writer(chat, Level(level), journal, random=random, users=users))
+        reads = wishes.read_share
+        writers.append(Writer(chat, Level(level), journal, random=random, users=users, reads=reads))
     return writers
 
 

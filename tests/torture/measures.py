@@ -70,6 +70,7 @@ def _wishes(fleet: Fleet, *, rate: float, levels: list[str], each: int, listener
         writers_of_each=each,
         listeners=listeners,
         plain=False,
+        read_share=0.0,
     )
 
 
