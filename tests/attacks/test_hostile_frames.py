@@ -89,7 +89,7 @@ async def told(cluster: People, frame: bytes) -> dict[str, Any]:
 
 
 async def test_frames_of_every_size(autojump_clock: trio.abc.Clock) -> None:
-    """Nothing, one byte, one byte too much get an envelope; a request of exactly the largest size is served."""
+    """Nothing, one byte and one too much get an envelope; a request of exactly the largest size is served."""
     async with people() as cluster:
         await cluster.login("ana")
         overhead = len(framed("users", {"x": [b"y" * 60_000] * 4 + [b"y" * 300]})) - 4 * 60_000 - 300

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import trio
@@ -25,6 +25,7 @@ REFUSALS_OF_POLICY = frozenset(
     {"key_unknown", "key_revoked", "suspended", "operators_only", "not_for_you", "members_only", "not_you"}
 )
 NO_LIMITS = Limits()
+Cluster = TypeVar("Cluster", bound="People")
 
 
 def key(name: str) -> bytes:
@@ -115,12 +116,11 @@ async def people(
     of: int = 1,
     settings: dict[str, Any] | None = None,
     limits: Limits = NO_LIMITS,
-) -> AsyncIterator[People]:
+    kind: type[Cluster] = People,  # type: ignore[assignment]
+) -> AsyncIterator[Cluster]:
     """A secured cluster of `of` members with those named (or the first) serving."""
     async with AsyncExitStack() as ends, trio.open_nursery() as nursery:
-        made = People(
-            nursery, ends, of=of, server={}, timings=DEFAULT_TIMINGS, transit=None, disk=DEFAULT_DISK
-        )
+        made = kind(nursery, ends, of=of, server={}, timings=DEFAULT_TIMINGS, transit=None, disk=DEFAULT_DISK)
         made.settings = msgspec.structs.replace(People.settings, **(settings or {}))
         made.limits = limits
         for name in running or ("server-1",):
