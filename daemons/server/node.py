@@ -113,18 +113,20 @@ class Node:
         # A3: an empty disk may be a lost one; before the peers were asked, stamps would be too small.
         self.fresh = bool(self.peers) and not self.entries.heads
         self.bootstrap: dict[str, object] | None = None  # how far a snapshot has come; None: none comes
-        self.behind: Callable[[str, int], None] = lambda _peer, _entries: None  # lacks so many of a peer's
         self.rank = next(member.rank for member in self.members if member.name == self.name)
         self.coordinator: str | None = None
         self.epoch_number = 0
         self.silent: set[str] = set()  # peers that did not answer the last time
+        self._leave_open()
+
+    def _leave_open(self) -> None:
+        """What the rooms put in place when they are opened."""
+        self.behind: Callable[[str, int], None] = lambda _peer, _entries: None  # lacks so many of a peer's
         self.acting: Callable[[], bool] = lambda: False  # may this server do what only a coordinator does?
         self.election: Callable[[], dict[str, Any]] = dict  # what `status` says of it
         self.nudge: Callable[[str | None], None] = lambda _peer: None  # pull soon (from this peer)
         self.damaged: Callable[[str, int], None] = lambda _origin, _seq: None  # an entry here is not sound
-        self.doors: Callable[[], dict[str, Any]] = (
-            dict  # what `status` says of connections and who was not let in
-        )
+        self.doors: Callable[[], dict[str, Any]] = dict  # what `status` says of connections and refusals
         self.damage: Callable[[], int] = lambda: 0  # how many entries wait for their repair
         self.catch_up: Callable[[], Awaitable[None]] = _nothing_to_catch_up
 
