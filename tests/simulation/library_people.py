@@ -1,6 +1,7 @@
 """People who use the library: one who writes, and one who listens and keeps what is shown."""
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,18 @@ class LibraryClient:
         return await chat.message(op.target, op.text, level=op.level, id=op.id)
 
 
+@asynccontextmanager
+async def _known(chat: Chat, *, needed: bool) -> AsyncIterator[None]:
+    """Registered, if nobody else may listen."""
+    while needed:
+        try:
+            await chat.login()
+            break
+        except (Indeterminate, NoAnswer, RefusedByServer):
+            await trio.sleep(1)
+    yield
+
+
 class Listener:
     """Follows one channel through the library; `heard` is what it displays, in the order of showing.
 
@@ -97,12 +110,13 @@ class Listener:
         network = world.network.host(f"host-of-{self.name}")
         async with (
             connect(
-                None,
+                None if world.roster is None else self.name,
                 servers=world.addresses,
                 brokers=BROKERS,
                 network=network,
                 random=Random(f"{world.seed} {self.name}"),
             ) as chat,
+            _known(chat, needed=world.roster is not None),
             chat.subscribe(self.channel, backlog=1000, on_change=self._change) as incoming,
         ):
             async for message in incoming:

@@ -5,6 +5,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import secured_world
 import trio
 from disks import Disk, DiskClock, Ending
 
@@ -164,12 +165,13 @@ class ServerNode(Process):
         world, member = self.world, self.member
         random = Random(f"{world.seed} {self.name} {self.starts}")
 
+        config = msgspec.structs.replace(
+            world.config,
+            node=Node(name=self.name),
+            server=Server(listen=member.address, rank=member.rank, mode=world.election),
+        )
         await run_server(
-            msgspec.structs.replace(
-                world.config,
-                node=Node(name=self.name),
-                server=Server(listen=member.address, rank=member.rank, mode=world.election),
-            ),
+            config,
             world.network.host(self.name),
             store=self.store,
             surroundings=Surroundings(
@@ -184,6 +186,7 @@ class ServerNode(Process):
             log=lambda name, clock: get_logger(name, clock, sink=world.journal),
             stopping=stopping,
             ready=lambda _listen: None,
+            in_force=None if world.roster is None else secured_world.given(config, world.roster),
         )
 
 
@@ -203,7 +206,7 @@ class ServiceNode(Process):
 
     def more(self) -> dict[str, Any]:
         """What the program needs besides."""
-        return {}
+        return secured_world.at_the_broker(self.world.roster, self.world.journal)
 
 
 class ReferenceNode(ServiceNode):

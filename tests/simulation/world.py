@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, Literal
 
+import secured_world
 import trio
 from nodes import ReferenceNode, ServerNode, ServiceNode
 from transit import CALM, OBSERVER, FaultyTransit, Weather
@@ -20,6 +21,7 @@ from recado.config import Config
 from recado.protocol import codec
 from recado.settings import Broker, BrokerAddresses, Cluster, Disk, Member, Reference, Timings
 from recado.wire.memory import MemoryNetwork
+from recado.wire.ports import OPEN
 
 REFERENCE, BROKER = "reference", "broker"
 REFERENCE_ADDRESS = f"tcp://{REFERENCE}:5559"
@@ -66,13 +68,19 @@ class World:
         lease_drift: float = 0.0,
         election: Literal["available", "quorum"] = "available",
         disk: Disk = Disk(),  # noqa: B008 (frozen)
+        secured: bool = False,
     ) -> None:
         self.seed = seed
         self.election = election
         self.nursery = nursery
         self.random = Random(f"{seed} faults")
         self.transit = FaultyTransit(Random(f"{seed} network"), now=trio.current_time, weather=weather)
-        self.network = MemoryNetwork(self.transit)
+        self.roster = secured_world.roster(servers) if secured else None
+        self.network = (
+            MemoryNetwork(self.transit)
+            if self.roster is None
+            else secured_world.SecuredNetwork(self.transit, self.roster)
+        )
         self.journal = Journal()
         self._ticks = 0
         self.avoided: set[str] = set()  # servers that clients do not know
@@ -90,6 +98,8 @@ class World:
             timings=timings,
             disk=disk,
         )
+        if secured:
+            self.config = secured_world.configured(self.config)
         clocks, leases = Random(f"{seed} clocks"), Random(f"{seed} leases")
         rates = (1.0, 1.0 + lease_drift)  # so that the fastest and the slowest differ by no more
         self.servers = {
@@ -135,7 +145,9 @@ class World:
     async def ask_at(self, address: str, service: str, **fields: Any) -> dict[str, Any]:
         """The same, of whoever listens at an address."""
         frame = codec.encode(service, {**fields, "timestamp": 0, "clock": 0})
-        async with self.network.host(OBSERVER).asker(address) as asker:
+        user = fields.get("user")
+        principal = OPEN if self.roster is None or user is None else secured_world.user(user)
+        async with self.network.host(OBSERVER, principal).asker(address) as asker:
             with trio.fail_after(OBSERVER_PATIENCE_SECONDS):
                 return codec.decode_reply(await asker.ask(frame)).data
 
