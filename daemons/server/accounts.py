@@ -40,6 +40,7 @@ class Accounts:
     def __init__(self, in_force: InForce, entries: Iterable[Entry] = ()) -> None:
         self._in_force = in_force
         self.secured: Final = in_force.security is not None
+        self.version = 0  # grows whenever something about users changes
         self.identities = Identities()
         self._actors: dict[bytes, Actor] = {}  # by key: of whom the log or the roster knows at present
         self._pending: dict[bytes, User] = {}  # by key: registered here, not durable yet
@@ -50,6 +51,7 @@ class Accounts:
 
     def reload(self, entries: Iterable[Entry]) -> None:
         """Everything anew: the store was exchanged."""
+        self.version += 1
         self.identities = Identities()
         self._actors.clear()
         self._pending.clear()
@@ -60,6 +62,7 @@ class Accounts:
         for entry in entries:
             if entry.kind in _ABOUT_USERS:
                 self.identities.take(entry)
+                self.version += 1
                 self._actors.clear()
                 if self._pending:
                     self._pending = {k: u for k, u in self._pending.items() if u.uid != entry.author}

@@ -22,6 +22,7 @@ class Channels:
 
     def __init__(self, entries: Iterable[Entry] = (), *, secured: bool) -> None:
         self._secured = secured
+        self.version = 0  # grows whenever something about channels changes
         self.rules = ChannelRules()
         self._pending: dict[str, tuple[bytes | None, bool]] = {}  # founder, and whether it is private
         self._private: frozenset[str] | None = None  # names, as of the latest entry
@@ -31,6 +32,7 @@ class Channels:
 
     def reload(self, entries: Iterable[Entry]) -> None:
         """Everything anew: the store was exchanged."""
+        self.version += 1
         self.rules = ChannelRules()
         self._pending.clear()
         self.committed(entries)
@@ -46,6 +48,7 @@ class Channels:
         for entry in entries:
             if entry.kind in _ABOUT_CHANNELS:
                 self.rules.take(entry)
+                self.version += 1
                 self._private = None
                 self._pending.pop(str(entry.target), None)
 
