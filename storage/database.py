@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from recado.protocol.limits import MIB
-from storage.mending import mend, views_are_readable
+from storage.mending import drop_phantoms, mend, views_are_readable
 
 LOCK_NAME: Final = "db.lock"
 AUTOCHECKPOINT_PAGES: Final = 4000
@@ -329,6 +329,8 @@ def is_damaged(path: Path) -> bool:
     try:
         with closing(_connect(str(path))) as connection:
             damaged = not (sound(connection) and views_are_readable(connection))
+            if not damaged:
+                drop_phantoms(connection)
         _mark(path).unlink(missing_ok=True)
         return damaged
     except sqlite3.DatabaseError as error:

@@ -12,6 +12,12 @@ import sqlite3
 # `storage.rebuild` reads the log once more if the file names other rules than the program's.
 _FORGET_DERIVED = "update meta set value = '0' where key = 'derived'"
 _HAS_META = "select count(*) from sqlite_master where type = 'table' and name = 'meta'"
+_HAS_LOG = "select count(*) from sqlite_master where type = 'table' and name = 'entry'"
+_ENDS = """select o.number, e.seq from origin o
+    cross join entry e on e.number = o.number
+        and e.seq = (select max(seq) from entry where number = o.number)
+    where e.seq > 1 and not exists (select 1 from entry where number = o.number and seq = e.seq - 1)"""
+_PHANTOMS_MAX = 8  # of one log, one after the other
 
 
 def mend(connection: sqlite3.Connection) -> bool:
@@ -34,6 +40,24 @@ def mend(connection: sqlite3.Connection) -> bool:
         raise
     connection.execute("commit")
     return _is_sound(connection)
+
+
+def drop_phantoms(connection: sqlite3.Connection) -> None:
+    """Delete the last entry of a log if there is none before it: its number has a flipped bit.
+
+    Else this node would believe that it has all entries up to there, and nobody could ever give them.
+    Where it belongs the entry is missing now, and peers give it.
+    """
+    if connection.execute(_HAS_LOG).fetchone() != (1,):
+        return
+    for _ in range(_PHANTOMS_MAX):
+        ends = connection.execute(_ENDS).fetchall()
+        if not ends:
+            return
+        connection.execute("begin immediate")
+        connection.executemany("delete from entry where number = ? and seq = ?", ends)
+        connection.execute(_FORGET_DERIVED)
+        connection.execute("commit")
 
 
 def views_are_readable(connection: sqlite3.Connection) -> bool:

@@ -119,3 +119,21 @@ def test_a_damaged_row_names_no_channel(tmp_path: Path) -> None:
         assert connection.execute("select lamport from channels").fetchall() == [(2,)]
         assert connection.execute("select shown from entry order by seq").fetchall() == [(1,), (1,), (1,)]
     replica.close()
+
+
+def test_a_last_entry_far_behind_the_others_is_none(tmp_path: Path) -> None:
+    """A flipped bit in the number of a log's last entry lets no node believe that it had all up to there."""
+    author = Author()
+    author.login("ana")
+    author.add(body=b"oi", id=ID)
+    author.add(body=b"tudo bem?")
+    replica = Replica.open(tmp_path, node="server-1")
+    put(replica, author.entries)
+    replica.close()
+    with closing(sqlite3.connect(tmp_path / "replica.db")) as connection, connection:
+        connection.execute("update entry set seq = seq + 4096 where seq = 3")
+    replica = Replica.open(tmp_path, node="server-1")
+    assert [head.seq for head in replica.heads().values()] == [2]
+    put(replica, author.entries[2:])
+    assert [head.seq for head in replica.heads().values()] == [3]
+    replica.close()
