@@ -147,6 +147,15 @@ def cases_of(service: str) -> Iterator[Case]:
             yield Case(service, field.encode_name, value, value in fitting)
 
 
+def texts_of(service: str) -> Iterator[str]:
+    """The fields that take a text."""
+    described = msgspec.inspect.type_info(REQUESTS[service])
+    assert isinstance(described, msgspec.inspect.StructType)
+    for field in described.fields:
+        if {"str", "any"} & set(_names_of(field.type)):
+            yield field.encode_name
+
+
 def valid(service: str, *, me: str, other: str = "bia") -> dict[str, Any]:
     """A request that would be carried out, in the name `me`."""
     fields = {**VALID[service], "clock": 7, "timestamp": 1_750_000_000}
