@@ -1,16 +1,13 @@
 """What a user can do on a cluster: writes, reads, subscriptions.  `recado.client` is the way in."""
 
-import contextlib
-import secrets
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import anyio
-
 from recado import values
+from recado.community import Community
 from recado.connection import Connection
-from recado.failures import NameRefused, NameTaken, NoAnswer, RefusedByServer, checked, checked_id
+from recado.failures import NameTaken, checked, checked_id
 from recado.keepsake import Keepsakes
 from recado.outbox import OutboxFile, Unsent
 from recado.protocol import names
@@ -19,13 +16,11 @@ from recado.protocol.limits import HISTORY_MESSAGES_DEFAULT
 from recado.protocol.messages import Level
 from recado.resuming import Cursor
 from recado.sending import Outbox
-from recado.subscriptions import OnChange, Subscription, Watching
+from recado.subscriptions import OnChange, OnDenied, Subscription, Watching
 from recado.values import Key, Page, Receipt, Status, SyncPage
 
-QUORUM_MEMBERS = 3  # from this many members on, writes ask for a majority if not told otherwise
 
-
-class Chat:
+class Chat(Community):
     """A user's hands on the cluster; made by `connect`.  Tasks may share it."""
 
     def __init__(
@@ -36,21 +31,11 @@ class Chat:
         keepsakes: Keepsakes,
         level: Level | None,
     ) -> None:
-        self._user = user
-        self._connection = connection
+        super().__init__(user, connection, level)
         self._watching = watching
         self._keepsakes = keepsakes
-        self._level = level
-        self._asked_members = False
         self._login_id: bytes | None = None
         self._outbox: Outbox | None = None
-
-    @property
-    def user(self) -> str:
-        """Who speaks here, trimmed.  Raises `NameRefused` on a connection without a user."""
-        if self._user is None:
-            raise NameRefused("user_empty", "this connection has no user: connect(name, …)")
-        return self._user
 
     @property
     def clock(self) -> int:
@@ -69,10 +54,14 @@ class Chat:
 
     # Writes ------------------------------------------------------------------------------------
 
-    async def login(self, *, deadline_seconds: float | None = None) -> Receipt:
+    async def login(
+        self, *, invite: str | None = None, bot: bool = False, deadline_seconds: float | None = None
+    ) -> Receipt:
         """Register `user`, or come back as the one who registered it, with the id kept in `data`.
 
-        Raises `NameTaken` if the name is somebody else's.
+        In a cluster with keys whose the name is the key proves; `invite`: the token of an invitation, where
+        registration needs one; `bot`: the user is a program.
+        Raises `NameTaken` if the name is somebody else's, `RegistrationRefused`.
 
             try:
                 await chat.login()
@@ -82,30 +71,40 @@ class Chat:
         ident, known = self._identity()
         if not known:
             self._keepsakes.keep("login", self.user, {"id": ident.hex()})
+        fields: dict[str, Any] = {"user": self.user}
+        if invite is not None:
+            fields["invite"] = invite
+        if bot:
+            fields["bot"] = True
         try:
-            return await self._write(
-                "login", {"user": self.user}, id=ident, level=None, deadline_seconds=deadline_seconds
+            receipt, told = await self._write_and_hear(
+                "login", fields, id=ident, deadline_seconds=deadline_seconds
             )
         except NameTaken:
             if not known:
                 self._login_id = None
                 self._keepsakes.forget("login", self.user)
             raise
+        self._watching.told(told)
+        return receipt
 
     async def create_channel(
         self,
         name: str,
         *,
+        private: bool = False,
         level: str | None = None,
         id: bytes | None = None,
         deadline_seconds: float | None = None,
     ) -> Receipt:
-        """Create a channel.  Raises `ChannelExists`, `NameRefused`.
+        """Create a channel, `private` for who is invited only.  Raises `ChannelExists`, `NameRefused`.
 
         with contextlib.suppress(ChannelExists):
             await chat.create_channel("geral")
         """
-        fields = {"channel": checked(names.channel_name, name)}
+        fields: dict[str, Any] = {"channel": checked(names.channel_name, name)}
+        if private:
+            fields["private"] = True
         if self._user is not None:
             fields["user"] = self._user
         return await self._write("channel", fields, id=id, level=level, deadline_seconds=deadline_seconds)
@@ -246,6 +245,7 @@ class Chat:
         resume: str | None = None,
         most: int | None = None,
         on_change: OnChange | None = None,
+        on_denied: OnDenied | None = None,
     ) -> AbstractAsyncContextManager[Subscription]:
         """Messages of channels, and with `direct` this user's own, as an async iterator.
 
@@ -253,7 +253,8 @@ class Chat:
         subscription, to go on exactly there; it wins over `backlog`.  `resume`: a name under which that
         cursor is kept in `data`, by itself; the first time it begins with `backlog`.  `most`: of what was
         missed only so many of the last messages of each.  `on_change` is called when a message that was
-        shown belongs elsewhere or was lost with a server's disk.  What was missed while a server or
+        shown belongs elsewhere or was lost with a server's disk, `on_denied` when a right to read is lost (a
+        kick); what forbids it from the beginning is raised (`NotMember`).  What was missed while a server or
         broker was away comes from the history: nothing is lost and nothing comes twice.  Entering the block
         raises `TooManyTargets` with more than 1,024.
 
@@ -274,6 +275,7 @@ class Chat:
             resume=resume,
             most=most,
             on_change=on_change,
+            on_denied=on_denied,
         )
 
     @property
@@ -315,36 +317,6 @@ class Chat:
             service, fields, id=message.id, level=message.level, deadline_seconds=deadline_seconds
         )
 
-    async def _write(
-        self,
-        service: str,
-        fields: Mapping[str, Any],
-        *,
-        id: bytes | None,
-        level: str | None,
-        deadline_seconds: float | None,
-    ) -> Receipt:
-        ident = self._mint() if id is None else checked_id(id)
-        began = anyio.current_time()
-        asked = Level(level) if level is not None else self._level
-        asked = asked or await self._usual_level(deadline_seconds)
-        answer = await self._connection.write(
-            service,
-            {**fields, "id": ident, "level": str(asked)},
-            deadline_seconds=deadline_seconds,
-            waited_seconds=anyio.current_time() - began,
-        )
-        receipt = values.receipt(
-            answer.data,
-            id=ident,
-            server=answer.address,
-            asked_level=asked,
-            members=self._connection.members,
-        )
-        if receipt.key is not None:
-            self._connection.session.saw(receipt.key.origin, receipt.key.seq)
-        return receipt
-
     async def _names(self, service: str, deadline_seconds: float | None) -> list[str]:
         """All names, page by page while a server says that there are more; the deadline is each page's."""
         found: dict[str, None] = {}
@@ -359,21 +331,6 @@ class Chat:
                 return list(found)
             asked = {"after": page[-1]}
 
-    async def _usual_level(self, deadline_seconds: float | None) -> Level:
-        """Quorum if there are enough members for one to be lost.  Asks once if nobody has said so yet.
-
-        The question takes at most half of the write's time: the other half is for the write.
-        """
-        connection = self._connection
-        if connection.members is None and not self._asked_members:
-            self._asked_members = True
-            with contextlib.suppress(NoAnswer, RefusedByServer):
-                patience = connection.patience
-                span = patience.deadline_seconds if deadline_seconds is None else deadline_seconds
-                await connection.read("status", {}, deadline_seconds=min(patience.attempt_seconds, span / 2))
-        known = max(connection.members or 0, len(connection.servers.addresses))
-        return Level.QUORUM if known >= QUORUM_MEMBERS else Level.LOCAL
-
     def _identity(self) -> tuple[bytes, bool]:
         """The id of this user's login, and whether it was used before."""
         if self._login_id is not None:
@@ -387,7 +344,3 @@ class Chat:
             return self._login_id, True
         self._login_id = self._mint()
         return self._login_id, False
-
-    def _mint(self) -> bytes:
-        """Sixteen bytes that nobody else makes: six of time, ten random."""
-        return names.minted_id(self._connection.now_seconds() * 1000, secrets.token_bytes(10))

@@ -12,14 +12,20 @@ A request never hangs: a server that does not answer within 3 s is followed by t
 same id, so that nothing appears twice; after 15 s a read raises `NoAnswer` and a write `Indeterminate`.
 What a server refuses raises a kind of `RefusedByServer`.  For tests without a network there is
 `recado.wire.memory.MemoryNetwork`: ``connect(…, network=MemoryNetwork().host("me"))``.
+
+A cluster with keys is reached with its roster and one's own key, and proves itself by the roster in turn:
+
+    async with connect("ana", reference="tcp://10.0.0.9:5559", roster="roster.toml", key="ana.key") as chat:
+        await chat.login()
 """
 
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from os import PathLike
 from pathlib import Path
 from random import Random, SystemRandom
+from typing import TYPE_CHECKING
 
 from recado.background import Background
 from recado.chat import Chat
@@ -27,17 +33,25 @@ from recado.connection import Connection
 from recado.course import Patience
 from recado.failures import (
     BadReply,
+    Banned,
     Busy,
     ChannelExists,
     ChannelMissing,
     ChatError,
     Closed,
+    Forbidden,
     Indeterminate,
+    KeyUnknown,
+    Muted,
     NameRefused,
     NameTaken,
     NoAnswer,
+    NotMember,
+    NotYou,
     Queued,
+    RateLimited,
     RefusedByServer,
+    RegistrationRefused,
     TextRefused,
     TooManyTargets,
     UserMissing,
@@ -52,10 +66,17 @@ from recado.sending import Outbox, Sent
 from recado.servers import Servers
 from recado.subscriptions import Subscription, Watching
 from recado.values import Change, Key, Message, Page, Receipt, Status, SyncPage
+from recado.whereabouts import Whereabouts
 from recado.wire.ports import Network
+
+if TYPE_CHECKING:  # what reads keys is loaded for those who have some
+    from recado.keys import Identity
+    from recado.roster import Roster
+    from recado.secured import ClientSecurity
 
 __all__ = [
     "BadReply",
+    "Banned",
     "Busy",
     "Change",
     "ChannelExists",
@@ -64,18 +85,25 @@ __all__ = [
     "ChatError",
     "Closed",
     "Cursor",
+    "Forbidden",
     "Indeterminate",
     "Key",
+    "KeyUnknown",
     "Message",
+    "Muted",
     "NameRefused",
     "NameTaken",
     "NoAnswer",
+    "NotMember",
+    "NotYou",
     "Outbox",
     "Page",
     "Patience",
     "Queued",
+    "RateLimited",
     "Receipt",
     "RefusedByServer",
+    "RegistrationRefused",
     "Sent",
     "Status",
     "Subscription",
@@ -98,6 +126,9 @@ async def connect(
     network: Network | None = None,
     level: str | None = None,
     data: str | PathLike[str] | None = None,
+    roster: "str | PathLike[str] | Roster | None" = None,
+    key: "str | PathLike[str] | Identity | None" = None,
+    security: "ClientSecurity | None" = None,
     patience: Patience = Patience(),  # noqa: B008 (frozen)
     random: Random | None = None,
 ) -> AsyncIterator[Chat]:
@@ -109,27 +140,59 @@ async def connect(
     `level`: how many durable copies a write waits for, ``"local"``, ``"quorum"`` or ``"all"``; None
     means quorum with three members or more, else local.  `data`: a directory where the id of the login
     is kept, so that this user can log in again later; without it only within this connection.
+    `roster`, `key`: of a cluster with keys, who belongs to it and who speaks, as files or as read; or both at
+    once as `security` (`recado.secured.client_security`).
     `network`: what carries the bytes, if not a ZeroMQ network of its own.  `random`: of the pauses and
     of the order of listed servers, for tests that must repeat.
 
-    Nothing is sent before the first request.  Raises `NameRefused` if `user` can't be a name and
-    `ValueError` if `level` is none.
+    Nothing is sent before the first request.  Raises `NameRefused` if `user` can't be a name,
+    `ValueError` if `level` is none, `RosterError` or `KeyFileError` for files that can't be used.
     """
     if isinstance(servers, str) or isinstance(brokers, str):
         raise TypeError("servers and brokers are lists of addresses")
     name = None if user is None else checked(names.user_name, user)
+    if security is None and (roster is not None or key is not None):
+        from recado.credentials import credentials
+
+        security = credentials(roster, key)
     async with AsyncExitStack() as stack:
         if network is None:
-            from recado.wire.zeromq import WireOptions, ZeroMQNetwork
-
-            # Nothing to linger for: whoever asked has his answer, or has been told that there is none.
-            network = await stack.enter_async_context(ZeroMQNetwork(WireOptions(linger_seconds=0.0)))
+            network = await stack.enter_async_context(_network(security))
         background = await stack.enter_async_context(Background())
         source = random or SystemRandom()
-        pool = Servers(network, background, given=servers, reference=reference, random=source)
-        connection = Connection(pool, patience=patience, random=source, wall_clock=time.time)
+        whereabouts = Whereabouts(security)
+        given = [whereabouts.server(address) for address in servers]
+        if reference is not None:
+            whereabouts.reference(reference)
+        pool = Servers(
+            network, background, given=given, reference=reference, random=source, learn=whereabouts.listed
+        )
+        connection = Connection(
+            pool, patience=patience, random=source, wall_clock=time.time, secured=security is not None
+        )
         keepsakes = Keepsakes(None if data is None else Path(data))
         unique = tuple(dict.fromkeys(brokers))
-        watching = Watching(connection, network, brokers=unique, user=name, keepsakes=keepsakes)
+        watching = Watching(
+            connection,
+            network,
+            brokers=unique,
+            user=name,
+            keepsakes=keepsakes,
+            know_broker=whereabouts.broker,
+        )
         stack.callback(connection.close)
         yield Chat(name, connection, watching, keepsakes, None if level is None else Level(level))
+
+
+def _network(security: "ClientSecurity | None") -> AbstractAsyncContextManager[Network]:
+    """A ZeroMQ network of one's own; there is nothing to linger for: who asked has an answer, or the news
+    that there is none.
+    """
+    from recado.wire.zeromq import WireOptions, ZeroMQNetwork
+
+    options = WireOptions(linger_seconds=0.0)
+    if security is None:
+        return ZeroMQNetwork(options)
+    from recado.credentials import wire_security
+
+    return ZeroMQNetwork(options, wire_security(security))

@@ -26,7 +26,8 @@ from recado.protocol.round_trips import RoundTrips
 from recado.protocol.vector import Vector
 from recado.servers import Servers
 from recado.session import Audit, Session
-from recado.values import clock_of, members_told, whole
+from recado.stamps import Stamps
+from recado.values import members_told, whole
 from recado.wire.ports import WireError
 
 # Refusals that speak of the server and not of the request: another may carry it out.
@@ -36,7 +37,10 @@ INSIST_SECONDS = 5.0  # between two reads that look everywhere for what nobody c
 
 
 class Connection:
-    """Requests to whichever server answers.  `clock` is the client's Lamport clock."""
+    """Requests to whichever server answers.  `clock` is the client's Lamport clock.
+
+    `secured`: the cluster's members are known by their keys, and topics are told by servers.
+    """
 
     def __init__(
         self,
@@ -45,11 +49,15 @@ class Connection:
         patience: Patience,
         random: Random,
         wall_clock: Callable[[], float],
+        secured: bool = False,
     ) -> None:
         self.servers = servers
         self.patience = patience
         self.clock = LamportClock()
         self.members: int | None = None  # as the servers say
+        self.stamps = Stamps(self.clock)
+        self.secured = secured
+        self.direct_topic: bytes | None = None  # of this user's direct messages, as a login has told
         self.session = Session()
         self.copies = KnownCopies()
         self._insist_at = 0.0  # when reads insist again on what nobody covered
@@ -63,6 +71,10 @@ class Connection:
     def now_seconds(self) -> int:
         """The time that requests carry: whole UNIX seconds."""
         return int(self._wall_clock())
+
+    def random_seconds(self, most: float) -> float:
+        """A span up to `most`, so that not everybody does the same at once."""
+        return self._random.uniform(0.0, most)
 
     def close(self) -> None:
         """Requests under way, and later ones, raise `Closed`."""
@@ -126,11 +138,11 @@ class Connection:
         return audit.most
 
     async def _question(self, address: str, asked: Mapping[str, int], audit: Audit) -> None:
-        data = {"have": dict(asked), "timestamp": self.now_seconds(), "clock": self.clock.tick()}
+        data = {"have": dict(asked), "timestamp": self.now_seconds(), **self.stamps.told()}
         with anyio.move_on_after(self.patience.quick_seconds), suppress(WireError, Malformed):
             asker = await self.servers.asker(address)
             reply = codec.decode_reply(await asker.ask(codec.encode("audit", data)))
-            self.clock.receive(clock_of(reply.data))
+            self.stamps.heard(reply.data)
             if not reply.failed:
                 audit.answer(reply.data)
 
@@ -223,7 +235,7 @@ class Connection:
         with anyio.move_on_after(send.deadline_seconds):
             try:
                 asker = await self.servers.asker(send.server)
-                data = {**course.data, "clock": self.clock.tick()}
+                data = {**course.data, **self.stamps.told()}
                 if not course.write:
                     data["session"] = course.session
                 reply = codec.decode_reply(await asker.ask(codec.encode(course.service, data)))
@@ -247,7 +259,7 @@ class Connection:
 
     def _judge(self, course: Course, retry: Retry, send: Send, reply: Reply) -> None:
         data, now = reply.data, anyio.current_time()
-        self.clock.receive(clock_of(data))
+        self.stamps.heard(data)
         self.members = members_told(data) or self.members
         course.acks = max(course.acks, whole(data.get("acks")) or 0)
         if not reply.failed:

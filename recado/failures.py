@@ -10,7 +10,11 @@ ChatError
 └── RefusedByServer     answered, and not carried out: nothing was kept
     ├── NameTaken  ChannelExists  ChannelMissing  UserMissing     another name, or create it
     ├── NameRefused  TextRefused                                  another text
-    └── Busy                                                      later
+    ├── Busy                                                      later
+    │   └── RateLimited                                           later, and slower
+    ├── NotYou  KeyUnknown  RegistrationRefused                   another name or key; login; an invitation
+    └── Forbidden                                                 somebody who may
+        └── NotMember  Banned  Muted                              ask the channel's operators
 """
 
 from collections.abc import Callable, Mapping
@@ -139,6 +143,38 @@ class Busy(RefusedByServer):
         self.retry_after = retry_after
 
 
+class RateLimited(Busy):
+    """Asked more often than this user, key or address may.  `retry_after` in seconds."""
+
+
+class NotYou(RefusedByServer):
+    """The name is not that of the key with which this connection proves itself."""
+
+
+class KeyUnknown(RefusedByServer):
+    """The key is nobody's: `login` first; or (code ``key_revoked``) it was revoked, for ever."""
+
+
+class RegistrationRefused(RefusedByServer):
+    """Not everybody may register here: it needs an invitation (``login(invite=…)``), or an operator."""
+
+
+class Forbidden(RefusedByServer):
+    """Who asked may not do this."""
+
+
+class NotMember(Forbidden):
+    """The channel is private, and this user is not of it."""
+
+
+class Banned(Forbidden):
+    """This user is banned from the channel."""
+
+
+class Muted(Forbidden):
+    """This user may read but not speak: muted, or the channel is moderated and gave no voice."""
+
+
 # The contract's texts, for servers that send no codes.
 _CODES_OF_TEXTS: Mapping[str, str] = {
     "Nome de usuário não pode ser vazio": "user_empty",
@@ -162,6 +198,24 @@ _KINDS: Mapping[str, type[RefusedByServer]] = {
     "text_empty": TextRefused,
     "text_too_long": TextRefused,
     "busy": Busy,
+    "name_confusable": NameRefused,
+    "rate_limited": RateLimited,
+    "not_you": NotYou,
+    "key_unknown": KeyUnknown,
+    "key_revoked": KeyUnknown,
+    "registration_closed": RegistrationRefused,
+    "invite_needed": RegistrationRefused,
+    "invite_invalid": RegistrationRefused,
+    "channel_closed": NotMember,
+    "banned": Banned,
+    "muted": Muted,
+    "moderated": Muted,
+    "suspended": Forbidden,
+    "operators_only": Forbidden,
+    "members_only": Forbidden,
+    "not_for_you": Forbidden,
+    "not_channel_operator": Forbidden,
+    "is_founder": Forbidden,
 }
 
 
@@ -173,8 +227,8 @@ def refusal(data: Mapping[str, Any], *, server: str) -> RefusedByServer:
     if not isinstance(code, str):
         code = _CODES_OF_TEXTS.get(text.strip(), "")
     kind = _KINDS.get(code, RefusedByServer)
-    if kind is Busy:
-        return Busy(code, text, server=server, retry_after=seconds_of(data.get("retry_after"), default=1.0))
+    if issubclass(kind, Busy):
+        return kind(code, text, server=server, retry_after=seconds_of(data.get("retry_after"), default=1.0))
     return kind(code, text, server=server)
 
 

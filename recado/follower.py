@@ -3,123 +3,55 @@
 The machine (`recado.protocol.subscription`) decides; this file asks servers for the history it wants
 and lays what it shows into the reader's queue.  An item of the queue also says how far the reader has
 come once it has taken that item, so that the cursor speaks of what was read and not of what waits.
+
+In a secured cluster servers tell the topic with each page, and it is another one whenever somebody has lost
+the right to it.  That it changed is told on the old topic; since that may be lost, what is private is asked
+for once a minute besides.  Who may not read (any more) asks again now and then: a right may come back.
 """
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 
 from recado import values
 from recado.connection import Connection
-from recado.failures import NoAnswer, RefusedByServer
-from recado.protocol import names
+from recado.failures import ChannelMissing, Forbidden, KeyUnknown, NoAnswer, NotYou, RefusedByServer
 from recado.protocol.copies import ident_digest
 from recado.protocol.limits import (
     CURSOR_IDENTS_MAX,
     HISTORY_MESSAGES_DEFAULT,
     HISTORY_MESSAGES_MAX,
-    SUBSCRIPTION_BUFFER_MESSAGES,
 )
-from recado.protocol.publications import beacon_heads, ident_of, seqs, target_key, topic
+from recado.protocol.publications import (
+    beacon_heads,
+    ident_of,
+    is_private,
+    private_key,
+    seqs,
+)
 from recado.protocol.subscription import Audit, Effect, Fetch, Lost, Moved, Show, Subscription
 from recado.protocol.vector import Vector
-from recado.values import Change, Key, Message, Unreadable
+from recado.target import Resumed, Target
+from recado.values import Change, Key, Unreadable
+from recado.waiting import Item, Queue
 
 _log = logging.getLogger("recado")
+PRIVATE_LOOK_SECONDS = 60.0  # between two pages of what is private, at the longest
+DENIED_SECONDS = 5.0  # before who was denied asks again
+SETTLE_SECONDS = 0.5  # a new subscription takes to reach the broker: look once more then
+MOVED_SECONDS = 0.5  # within which those who listened at an old topic ask for the new one
 
 
-class Target(NamedTuple):
-    """What is followed: a channel, or the direct messages that come to `user`."""
+class Denied(Exception):
+    """A server does not let us read this; `why` as the library refuses."""
 
-    channel: str | None
-    user: str | None
-
-    @property
-    def key(self) -> str:
-        """As beacons and cursors call it."""
-        return target_key(self.channel if self.channel is not None else names.uid(self.user or ""))
-
-    @property
-    def topic(self) -> bytes:
-        return topic(self.channel if self.channel is not None else self.user or "")
-
-    @property
-    def whose(self) -> dict[str, str]:
-        """The fields of a history request."""
-        return {"channel": self.channel} if self.channel is not None else {"user": self.user or ""}
-
-    def concerns(self, body: Mapping[str, Any]) -> bool:
-        """A subscription matches prefixes, and users share topics with channels: look at the body."""
-        if self.channel is not None:
-            return "dst" not in body and body.get("channel", self.channel) == self.channel
-        return body.get("dst") == self.user and "channel" not in body
-
-
-class Resumed(NamedTuple):
-    """Where an earlier subscription to a target ended, and the idents it showed last (digest → stamp)."""
-
-    cursor: Mapping[str, int]
-    idents: Mapping[str, int]
-
-
-@dataclass(slots=True)
-class Item:
-    """What the reader takes: a message, a change of one, or neither; and how far it is read with it."""
-
-    follower: "Follower"
-    message: Message | None = None
-    change: Change | None = None
-    read: Vector | None = None  # the whole vector
-    place: tuple[str, int] | None = None  # or one component of it
-    ident: str | None = None  # the digest by which a copy of the message is recognised
-
-
-class Queue:
-    """What waits for the reader.  Followers stop fetching and receiving while it is `full`.
-
-    It may exceed its limit by the one page or batch that was under way.
-    """
-
-    def __init__(self, messages_max: int = SUBSCRIPTION_BUFFER_MESSAGES) -> None:
-        self.items: deque[Item] = deque()
-        self.closed = False
-        self._messages_max = messages_max
-        self._changed = anyio.Event()
-
-    @property
-    def full(self) -> bool:
-        return len(self.items) >= self._messages_max
-
-    def close(self) -> None:
-        """Nothing more will come."""
-        self.closed = True
-        self.changed()
-
-    def changed(self) -> None:
-        """Wake whoever waits for room or for an item."""
-        self._changed.set()
-        self._changed = anyio.Event()
-
-    async def room(self) -> None:
-        while self.full:
-            await self._changed.wait()
-
-    async def item(self) -> Item | None:
-        """The next item; None once closed and empty.  Cancelled, it has taken none."""
-        await anyio.lowlevel.checkpoint()
-        while not self.items:
-            if self.closed:
-                return None
-            await self._changed.wait()
-        item = self.items.popleft()
-        self.changed()
-        return item
+    def __init__(self, why: RefusedByServer) -> None:
+        super().__init__(str(why))
+        self.why = why
 
 
 class Follower:
@@ -137,8 +69,17 @@ class Follower:
         quiet_seconds: float,
         polling: bool,
         audit: Callable[["Follower", Audit], None],
+        topic: bytes | None,
+        moved: Callable[["Follower", bytes], None],
+        refused: Callable[["Follower"], None],
     ) -> None:
         self.target = target
+        self.topic = topic
+        self.denied: RefusedByServer | None = None  # as of the latest page
+        self._moved = moved
+        self._refused = refused
+        self._page_at = -math.inf  # the latest page
+        self._again = anyio.Event()  # ask again, although it was denied
         self.tried = anyio.Event()  # the first page has come, or could not be had
         self.cursor: Vector | None = None if resumed is None else dict(resumed.cursor)
         self.idents: dict[str, int] = {} if resumed is None else dict(resumed.idents)
@@ -171,23 +112,42 @@ class Follower:
     def heard(self) -> None:
         """The broker is alive: nothing was missed without a later beacon telling so."""
         self._look_at = anyio.current_time() + self._quiet_seconds
+        if self.topic is not None and is_private(self.topic):
+            self._look_at = min(self._look_at, self._page_at + PRIVATE_LOOK_SECONDS)
 
     def published(self, body: Mapping[str, Any]) -> None:
+        if body.get("moved") is True:
+            self._topic_moved()
+            return
         if not self.target.concerns(body):
             return
-        self._connection.clock.receive(values.clock_of(body))
+        self._connection.stamps.heard(body)
+        if self.denied is not None:
+            self._again.set()
         self._carry_out(self._machine.published(body, now=anyio.current_time()))
+
+    def _topic_moved(self) -> None:
+        """The next page tells the new topic; not all who listen ask for it at once."""
+        if self.denied is None:
+            soon = anyio.current_time() + self._connection.random_seconds(MOVED_SECONDS)
+            self._look_at = min(self._look_at, soon)
+            self._rouse()
 
     def beacon(self, body: Mapping[str, Any]) -> None:
         server, boot = body.get("server"), body.get("boot")
         effects = self._machine.beacon(
-            beacon_heads(body, self.target.key),
+            beacon_heads(body, self._beacon_key),
             now=anyio.current_time(),
             server=server if isinstance(server, str) else "",
             boot=boot if isinstance(boot, str) else "",
             vector=seqs(body.get("vector")),
         )
         self._carry_out(effects)
+
+    @property
+    def _beacon_key(self) -> str:
+        private = self.topic is not None and is_private(self.topic)
+        return private_key(self.topic) if private and self.topic is not None else self.target.key
 
     def audited(self, most: Mapping[str, int] | None) -> None:
         """What all members together have of the origins asked about; None: not all have answered."""
@@ -222,9 +182,10 @@ class Follower:
             fields["since"] = fetch.since
         try:
             messages, upto, more = await self._history(fields, elsewhere=fetch.elsewhere)
-        except (NoAnswer, Unreadable) as error:
+        except (NoAnswer, Unreadable, Denied) as error:
             _log.debug("history of %s: %s", self.target.key, error)
             self._answered(fetch)
+            await self._stand_back()
             effects = self._machine.failed(fetch.request_no, now=anyio.current_time())
         else:
             self._answered(fetch)
@@ -234,6 +195,14 @@ class Follower:
         self._carry_out(effects, opening=fetch.since is None)
         self.tried.set()
 
+    async def _stand_back(self) -> None:
+        """After a denial wait, unless something is published here after all."""
+        if self.denied is not None:
+            self.tried.set()
+            self._again = anyio.Event()
+            with anyio.move_on_after(DENIED_SECONDS):
+                await self._again.wait()
+
     def _answered(self, fetch: Fetch) -> None:
         if self._fetch is fetch:  # an audit may have put another in its place
             self._fetch = None
@@ -241,14 +210,25 @@ class Follower:
     async def _history(
         self, fields: Mapping[str, Any], *, elsewhere: bool
     ) -> tuple[list[Mapping[str, Any]], dict[str, int], bool]:
-        """(messages of this target, upto, more).  A server without history has nothing, and no more."""
+        """(messages of this target, upto, more).  A server without history has nothing, and no more.
+
+        Raises `Denied` for what is there and not for us.
+        """
+        self._page_at = anyio.current_time()
         try:
             answer = await self._connection.read("history", fields, elsewhere=elsewhere)
         except RefusedByServer as error:
             _log.debug("history of %s refused: %s", self.target.key, error)
+            if self._is_denial(error):
+                self._deny(error)
+                raise Denied(error) from None
             self._without_history = True
             return [], {}, False
-        self._without_history = False
+        self._without_history, self.denied = False, None
+        told = answer.data.get("topic")
+        if isinstance(told, bytes) and told != self.topic:
+            self._moved(self, told)
+            self._look_at = anyio.current_time() + SETTLE_SECONDS
         found = answer.data.get("messages")
         if not isinstance(found, list):
             raise Unreadable("no list of messages")
@@ -259,6 +239,15 @@ class Follower:
             self.beacon({**answer.data, "vector": upto})
         return messages, upto, answer.data.get("more") is True
 
+    def _is_denial(self, error: RefusedByServer) -> bool:
+        missing = isinstance(error, ChannelMissing) and self._connection.secured
+        return missing or isinstance(error, Forbidden | KeyUnknown | NotYou)
+
+    def _deny(self, error: RefusedByServer) -> None:
+        before, self.denied = self.denied, error
+        if before is None or before.code != error.code:
+            self._refused(self)
+
     async def _look(self) -> None:
         """Nothing was heard for long: treat the history as if it were just being published."""
         self.heard()
@@ -268,7 +257,7 @@ class Follower:
         fields = {**self.target.whose, "since": cursor, "limit": HISTORY_MESSAGES_DEFAULT}
         try:
             messages, _, more = await self._history(fields, elsewhere=not self._polling)
-        except (NoAnswer, Unreadable) as error:
+        except (NoAnswer, Unreadable, Denied) as error:
             _log.debug("history of %s: %s", self.target.key, error)
             return
         for message in messages:
@@ -297,9 +286,12 @@ class Follower:
             if not shown:
                 items.append(Item(self))
             self._laid = items[-1].read = cursor
+        self._rouse()
+        self._queue.changed()
+
+    def _rouse(self) -> None:
         self._wake.set()
         self._wake = anyio.Event()
-        self._queue.changed()
 
     def _show(self, effect: Show, *, placed: bool) -> bool:
         try:

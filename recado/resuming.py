@@ -9,9 +9,10 @@ import time
 from collections.abc import Mapping
 
 from recado import values
-from recado.follower import Follower, Resumed, Target
+from recado.follower import Follower
 from recado.keepsake import Keepsakes
 from recado.protocol.limits import CURSOR_IDENTS_MAX, SUBSCRIPTIONS_PER_CLIENT_MAX
+from recado.target import Resumed, Target
 
 Cursor = Mapping[str, Mapping[str, int]]  # JSON-ready
 SAVE_SECONDS = 1.0  # between two writes of the file, at least

@@ -5,7 +5,7 @@ at the first request to it by a background task of its own, so that whoever asks
 at any moment without closing what others use.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from random import Random
 
 import anyio
@@ -29,7 +29,10 @@ class _End:
 
 
 class Servers:
-    """Addresses and open ends.  `addresses` begins with the preferred server, the one that answered last."""
+    """Addresses and open ends.  `addresses` begins with the preferred server, the one that answered last.
+
+    `learn` is told the name and the address of each server that the reference lists.
+    """
 
     def __init__(
         self,
@@ -39,7 +42,9 @@ class Servers:
         given: Iterable[str],
         reference: str | None,
         random: Random,
+        learn: Callable[[str, str], None] = lambda _name, _address: None,
     ) -> None:
+        self._learn = learn
         self._network = network
         self._background = background
         self._reference = reference
@@ -102,13 +107,20 @@ class Servers:
         found = _listed(reply.data.get("list"))
         if not found:
             raise ProtocolError("the reference lists no server with an address")
+        for address, name in found.items():
+            self._learn(name, address)
         known = [address for address in self._addresses if address in found]
         fresh = [address for address in found if address not in known]
         self._random.shuffle(fresh)
         self._addresses = (known + fresh)[:KNOWN_SERVERS_MAX]
 
 
-def _listed(entries: object) -> Sequence[str]:
+def _listed(entries: object) -> dict[str, str]:
+    """Addresses and the names of who is there, in the order of the list."""
     items = entries if isinstance(entries, list) else []
-    found = (optional(item, "address", str) for item in items if isinstance(item, dict))
-    return [address for address in found if address]
+    found: dict[str, str] = {}
+    for item in items:
+        address = optional(item, "address", str) if isinstance(item, dict) else None
+        if address:
+            found.setdefault(address, optional(item, "name", str) or "")
+    return found

@@ -16,19 +16,30 @@ from recado import values
 from recado.auditor import Auditor
 from recado.background import Background
 from recado.connection import Connection
-from recado.failures import BadReply, Closed, NoAnswer, RefusedByServer, TooManyTargets, refused_here
-from recado.follower import Follower, Queue, Target
+from recado.failures import (
+    BadReply,
+    ChannelMissing,
+    Closed,
+    NoAnswer,
+    RefusedByServer,
+    TooManyTargets,
+    refused_here,
+)
+from recado.follower import Follower
 from recado.keepsake import Keepsakes
 from recado.protocol import codec, names
 from recado.protocol.errors import Malformed, Refused
 from recado.protocol.limits import SUBSCRIPTIONS_PER_CLIENT_MAX
 from recado.protocol.publications import BEACON_TOPIC
 from recado.resuming import Cursor, Saved, cursor_of, resumed
+from recado.target import Target
 from recado.values import Change, Key, Message, Page, Unreadable
+from recado.waiting import Queue
 from recado.wire.ports import Network, Subscriber, WireError
 
 _log = logging.getLogger("recado")
 OnChange = Callable[[Change], None]
+OnDenied = Callable[[str | None, RefusedByServer], None]
 
 
 class Subscription:
@@ -47,6 +58,7 @@ class Subscription:
         quiet_seconds: float,
         polling: bool,
         on_change: OnChange | None,
+        on_denied: OnDenied | None,
         saved: Saved | None,
         most: int | None,
     ) -> None:
@@ -56,6 +68,7 @@ class Subscription:
         self._quiet_seconds = quiet_seconds
         self._polling = polling
         self._on_change = on_change
+        self._on_denied = on_denied
         self._saved = saved
         self._most = most
         self._auditor = Auditor(connection)
@@ -91,6 +104,11 @@ class Subscription:
         return found
 
     @property
+    def denied(self) -> Mapping[str | None, RefusedByServer]:
+        """What the servers do not let us read at present, by channel (None: direct messages), and why."""
+        return {t.channel: f.denied for t, f in self._followers.items() if f.denied is not None}
+
+    @property
     def channels(self) -> tuple[str, ...]:
         """The channels followed now."""
         return tuple(target.channel for target in self._followers if target.channel is not None)
@@ -99,7 +117,7 @@ class Subscription:
         """Follow one more channel; one that is followed already is left as it is.
 
         Returns when its history was looked at, at the latest after the time for one attempt.
-        Raises `NameRefused`, `TooManyTargets`.
+        Raises `NameRefused`, `TooManyTargets`; in a secured cluster what forbids it, `NotMember` and others.
         """
         try:
             name = names.channel_name(channel)
@@ -109,26 +127,53 @@ class Subscription:
 
     def leave(self, channel: str) -> None:
         """Follow a channel no longer; what of it is waiting to be read is dropped."""
-        target = Target(channel.strip(), None)
+        self._drop(Target(channel.strip(), None))
+
+    def _drop(self, target: Target) -> None:
         follower = self._followers.pop(target, None)
         if follower is not None:
             follower.stop()
-            if target.topic not in {other.topic for other in self._followers}:
-                self._subscriber.unsubscribe(target.topic)
+            self._unsubscribe(follower.topic)
+
+    def _unsubscribe(self, topic: bytes | None) -> None:
+        if topic is not None and topic not in {other.topic for other in self._followers.values()}:
+            self._subscriber.unsubscribe(topic)
+
+    def _moved(self, follower: Follower, topic: bytes) -> None:
+        """A server has told where a target is published."""
+        before, follower.topic = follower.topic, topic
+        if follower.following:
+            self._subscriber.subscribe(topic)
+            self._unsubscribe(before)
+
+    def _refused(self, follower: Follower) -> None:
+        """A server does not let us read a target (any more)."""
+        if follower.tried.is_set() and follower.denied is not None and self._on_denied is not None:
+            self._on_denied(follower.target.channel, follower.denied)
 
     async def follow(self, targets: list[Target], *, backlog: int, since: Cursor | None) -> None:
-        """Follow what is not followed yet, and wait for the first look at it.  Raises `TooManyTargets`."""
+        """Follow what is not followed yet, and wait for the first look at it.
+
+        Raises `TooManyTargets`, and what a server answered that does not let us read it; a channel that
+        does not exist is waited for.
+        """
         fresh = [target for target in targets if target not in self._followers]
         if len(self._followers) + len(fresh) > SUBSCRIPTIONS_PER_CLIENT_MAX:
             raise TooManyTargets(most=SUBSCRIPTIONS_PER_CLIENT_MAX)
         for target in fresh:
-            self._subscriber.subscribe(target.topic)
             follower = self._followers[target] = self._follower(target, backlog=backlog, since=since)
+            if follower.topic is not None:
+                self._subscriber.subscribe(follower.topic)
             self._background.start(self._until_closed, follower.run)
         with anyio.move_on_after(self._connection.patience.attempt_seconds):
             for target in fresh:
                 if target in self._followers:
                     await self._followers[target].tried.wait()
+        for target in fresh:
+            denied = self._followers[target].denied if target in self._followers else None
+            if denied is not None and not isinstance(denied, ChannelMissing):
+                self._drop(target)
+                raise denied
 
     def _follower(self, target: Target, *, backlog: int, since: Cursor | None) -> Follower:
         if since is None and self._saved is not None:
@@ -143,6 +188,9 @@ class Subscription:
             quiet_seconds=self._quiet_seconds,
             polling=self._polling,
             audit=self._auditor.ask,
+            topic=target.first_topic(self._connection.direct_topic, secured=self._connection.secured),
+            moved=self._moved,
+            refused=self._refused,
         )
 
     def save(self) -> None:
@@ -177,11 +225,12 @@ class Subscription:
                 except Malformed:
                     continue  # anybody can publish in open mode
                 if topic == BEACON_TOPIC:
+                    self._connection.stamps.heard(body)
                     self._connection.copies.heard(body)
                 for follower in followers:
                     if topic == BEACON_TOPIC:
                         follower.beacon(body)
-                    elif topic == follower.target.topic:
+                    elif topic == follower.topic:
                         follower.published(body)
 
     async def _until_closed(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -202,12 +251,19 @@ class Watching:
         brokers: tuple[str, ...],
         user: str | None,
         keepsakes: Keepsakes,
+        know_broker: Callable[[str], None] = lambda _address: None,
     ) -> None:
+        self._know_broker = know_broker
         self._connection = connection
         self._network = network
         self._brokers = brokers
-        self._user = user
+        self.user = user  # as others see the name, once a server has told
         self._keepsakes = keepsakes
+
+    def told(self, login: Mapping[str, Any]) -> None:
+        """What the reply to a login says in a secured cluster: the name that is shown, the direct topic."""
+        self.user = values.optional(login, "user", str) or self.user
+        self._connection.direct_topic = values.optional(login, "topic", bytes)
 
     async def page(
         self,
@@ -243,15 +299,16 @@ class Watching:
         resume: str | None,
         most: int | None,
         on_change: OnChange | None,
+        on_denied: OnDenied | None,
     ) -> AsyncIterator[Subscription]:
         """A subscription to all of these, each begun when the block is entered.  Raises `TooManyTargets`."""
         patience = self._connection.patience
-        brokers = self._brokers or await self._brokers_told()
+        brokers = self._known(self._brokers or await self._brokers_told())
         polling = not brokers
         quiet_seconds = patience.poll_seconds if polling else patience.silence_seconds
         targets = [Target(name, None) for name in channels]
         if direct:
-            targets.append(Target(None, self._user))
+            targets.append(Target(None, self.user))
         async with self._network.subscriber(brokers) as subscriber, Background() as background:
             subscription = Subscription(
                 self._connection,
@@ -260,6 +317,7 @@ class Watching:
                 quiet_seconds=quiet_seconds,
                 polling=polling,
                 on_change=on_change,
+                on_denied=on_denied,
                 saved=None if resume is None else Saved(self._keepsakes, resume),
                 most=most,
             )
@@ -276,4 +334,12 @@ class Watching:
             answer = await self._connection.read("status", {}, deadline_seconds=patience.attempt_seconds)
         except (NoAnswer, RefusedByServer):
             return ()
+        security = answer.data.get("security")
+        if isinstance(security, dict) and security.get("mode") == "secured" and not self._connection.secured:
+            return ()  # at a Unix socket without a key: brokers would not let us in
         return values.status(answer.data, server=answer.address).brokers
+
+    def _known(self, brokers: tuple[str, ...]) -> tuple[str, ...]:
+        for address in brokers:
+            self._know_broker(address)
+        return brokers

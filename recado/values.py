@@ -192,7 +192,7 @@ def receipt(
         level = asked_level if acks is not None else "local"
     return Receipt(
         id=id,
-        key=_key(data.get("key")),
+        key=key_of(data.get("key")),
         acks=1 if acks is None else acks,
         of=members if (of := whole(data.get("of"))) is None else of,
         level=level,
@@ -288,7 +288,8 @@ def optional(fields: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
     return value if isinstance(value, kind) else None
 
 
-def _key(value: Any) -> Key | None:
+def key_of(value: Any) -> Key | None:
+    """A key from the wire, else None."""
     if not isinstance(value, list) or len(value) != 3:
         return None
     lamport, origin, seq = value
