@@ -95,10 +95,6 @@ MUTANTS: dict[str, Mutant] = {
         _always(None),
         proofs.test_nobody_leads_in_another_s_name,
         ("coordinator",),
-        "_own_epoch",
-        _always(None),
-        proofs.test_nobody_leads_in_another_s_name,
-        ("coordinator",),
     ),
     "vouches for clocks that it only heard of": Mutant(
         ClockTags, "told", _tags_everything, clocks.test_a_lie_can_t_be_laundered
