@@ -30,8 +30,11 @@ class Chat(Community):
         watching: Watching,
         keepsakes: Keepsakes,
         level: Level | None,
+        *,
+        bot: bool = False,
     ) -> None:
         super().__init__(user, connection, level)
+        self._bot = bot
         self._watching = watching
         self._keepsakes = keepsakes
         self._login_id: bytes | None = None
@@ -55,12 +58,12 @@ class Chat(Community):
     # Writes ------------------------------------------------------------------------------------
 
     async def login(
-        self, *, invite: str | None = None, bot: bool = False, deadline_seconds: float | None = None
+        self, *, invite: str | None = None, bot: bool | None = None, deadline_seconds: float | None = None
     ) -> Receipt:
         """Register `user`, or come back as the one who registered it, with the id kept in `data`.
 
-        In a cluster with keys whose the name is the key proves; `invite`: the token of an invitation, where
-        registration needs one; `bot`: the user is a program.
+        In a cluster with keys the key proves whose the name is; `invite`: the token of an invitation, where
+        registration needs one; `bot`: the user is a program (None: if the key is a bot's).
         Raises `NameTaken` if the name is somebody else's, `RegistrationRefused`.
 
             try:
@@ -74,7 +77,7 @@ class Chat(Community):
         fields: dict[str, Any] = {"user": self.user}
         if invite is not None:
             fields["invite"] = invite
-        if bot:
+        if self._bot if bot is None else bot:
             fields["bot"] = True
         try:
             receipt, told = await self._write_and_hear(

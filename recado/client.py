@@ -64,6 +64,7 @@ from recado.protocol.messages import Level
 from recado.resuming import Cursor
 from recado.sending import Outbox, Sent
 from recado.servers import Servers
+from recado.standing import ChannelInfo, Deed, DeedPage, UserInfo, UserKey
 from recado.subscriptions import Subscription, Watching
 from recado.values import Change, Key, Message, Page, Receipt, Status, SyncPage
 from recado.whereabouts import Whereabouts
@@ -80,11 +81,14 @@ __all__ = [
     "Busy",
     "Change",
     "ChannelExists",
+    "ChannelInfo",
     "ChannelMissing",
     "Chat",
     "ChatError",
     "Closed",
     "Cursor",
+    "Deed",
+    "DeedPage",
     "Forbidden",
     "Indeterminate",
     "Key",
@@ -111,6 +115,8 @@ __all__ = [
     "TextRefused",
     "TooManyTargets",
     "Unsent",
+    "UserInfo",
+    "UserKey",
     "UserMissing",
     "connect",
 ]
@@ -181,7 +187,9 @@ async def connect(
             know_broker=whereabouts.broker,
         )
         stack.callback(connection.close)
-        yield Chat(name, connection, watching, keepsakes, None if level is None else Level(level))
+        usual = None if level is None else Level(level)
+        bot = security is not None and security.identity.kind == "bot"
+        yield Chat(name, connection, watching, keepsakes, usual, bot=bot)
 
 
 def _network(security: "ClientSecurity | None") -> AbstractAsyncContextManager[Network]:
