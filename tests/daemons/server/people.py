@@ -15,6 +15,7 @@ from recado.protocol import codec
 from recado.roster import Entry as InRoster
 from recado.roster import Roster
 from recado.settings import Limits, Security
+from recado.wire.memory import Transit
 from recado.wire.ports import Principal
 from tests.daemons.server.secured_bench import SecuredBench, identity, roster, security
 from tests.daemons.server.server_bench import DEFAULT_DISK, DEFAULT_TIMINGS, Running, enveloped
@@ -116,11 +117,14 @@ async def people(
     of: int = 1,
     settings: dict[str, Any] | None = None,
     limits: Limits = NO_LIMITS,
+    transit: Transit | None = None,
     kind: type[Cluster] = People,  # type: ignore[assignment]
 ) -> AsyncIterator[Cluster]:
     """A secured cluster of `of` members with those named (or the first) serving."""
     async with AsyncExitStack() as ends, trio.open_nursery() as nursery:
-        made = kind(nursery, ends, of=of, server={}, timings=DEFAULT_TIMINGS, transit=None, disk=DEFAULT_DISK)
+        made = kind(
+            nursery, ends, of=of, server={}, timings=DEFAULT_TIMINGS, transit=transit, disk=DEFAULT_DISK
+        )
         made.settings = msgspec.structs.replace(People.settings, **(settings or {}))
         made.limits = limits
         for name in running or ("server-1",):
