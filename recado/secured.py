@@ -93,10 +93,11 @@ def client_security(roster_path: Path, key_path: Path) -> ClientSecurity:
     return ClientSecurity(identity=identity, roster=roster, book=AddressBook(roster))
 
 
-def load_security(config: Config, program: Program) -> NodeSecurity | None:
+def load_security(config: Config, program: Program, *, starting: bool = True) -> NodeSecurity | None:
     """The files that the settings name, read and checked; None in open mode.
 
-    Raises `SecurityProblems` with everything that is wrong.
+    `starting`: and nobody is configured whom the roster does not name.  Raises `SecurityProblems` with
+    everything that is wrong.
     """
     if not config.secured:
         return None
@@ -117,7 +118,8 @@ def load_security(config: Config, program: Program) -> NodeSecurity | None:
         except KeyFileError as error:
             problems.append(("security.cluster_key", str(error)))
     if roster is not None:
-        problems += not_in_roster(config, roster, where=Path(config.security.roster))
+        strangers = not_in_roster(config, roster, where=Path(config.security.roster))
+        problems += [problem for problem in strangers if starting or problem[0] == "cluster.id"]
         if identity is not None:
             problems += _not_named(config, roster, identity)
     if problems or roster is None or identity is None:
@@ -289,8 +291,11 @@ class Current:
 
 
 def reload_security(before: NodeSecurity | None, config: Config, *, program: Program) -> NodeSecurity | None:
-    """The files read again.  Raises `SecurityProblems`, also for what only a restart can change."""
-    after = load_security(config, program)
+    """The files read again.  Raises `SecurityProblems`, also for what only a restart can change.
+
+    A roster without a configured member counts: that is how one is shut out at once.
+    """
+    after = load_security(config, program, starting=False)
     if (before is None) != (after is None):
         raise SecurityProblems([("security.roster", "open and secured mode change at a restart")])
     if before is None or after is None:

@@ -1,8 +1,8 @@
-"""``python -m tests.house`` writes the generated parts of docs/configuration.md and docs/protocol.md anew."""
+"""``python -m tests.house`` writes the generated parts of docs/ anew: settings, protocol, security."""
 
 from pathlib import Path
 
-from tests.house import configuration_page, protocol_page
+from tests.house import configuration_page, protocol_page, security_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -10,6 +10,7 @@ if __name__ == "__main__":
     for name, rewritten in (
         ("configuration.md", configuration_page.rewritten),
         ("protocol.md", protocol_page.rewritten),
+        ("security.md", security_page.rewritten),
     ):
         page = DOCS / name
         page.write_text(rewritten(page.read_text("utf-8")), "utf-8")

@@ -48,11 +48,12 @@ def limits_table() -> str:
             heading = limit.heading
             rows.append(f"| **{heading}** | | |")
         bounds = limit.bounds.replace("|", "\\|")
-        rows.append(f"| `{limit.name}` | {_number(limit.value)} | {bounds} |")
+        rows.append(f"| `{limit.name}` | {shown_number(limit.value)} | {bounds} |")
     return "\n".join([*rows, "", END])
 
 
-def _number(value: int | float) -> str:
+def shown_number(value: int | float) -> str:
+    """With commas between thousands."""
     if isinstance(value, float) and not value.is_integer():
         return f"{value:g}"
     return f"{int(value):,}"

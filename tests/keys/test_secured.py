@@ -1,7 +1,7 @@
 """What a secured node starts with: files and settings that must fit together, and their reload."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +274,20 @@ def test_a_bad_reload_changes_nothing(ground: Ground) -> None:
     with pytest.raises(SecurityProblems, match="at a restart"):
         current.reload(Config())
     assert (current.security, current.config, current.rates) == before
+
+
+def test_a_member_is_shut_out_by_a_reload(ground: Ground) -> None:
+    """A roster without a configured member is taken while it runs, and refused at the next start."""
+    current = Current(ground.config(), "server")
+    ground.edit(lambda roster: roster.without("server", "server-2"))
+    current.reload(ground.config())
+    assert current.security is not None
+    assert current.security.roster.keys_of("server", "server-2") == ()
+    with pytest.raises(SecurityProblems, match="server-2 has no key"):
+        Current(ground.config(), "server")
+    ground.edit(lambda roster: replace(roster, cluster="elsewhere"))
+    with pytest.raises(SecurityProblems, match="elsewhere"):
+        current.reload(ground.config())
 
 
 def test_open_mode_reads_no_files_and_reloads_limits() -> None:
