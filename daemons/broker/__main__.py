@@ -59,7 +59,11 @@ def _doorkeeper(current: Current, *, lamport: LamportClock, log: Logger) -> Door
         assert current.security is not None
         return current.security.roster
 
-    return None if current.security is None else Doorkeeper(roster, lamport=lamport, log=log)
+    if current.security is None:
+        return None
+    doorkeeper = Doorkeeper(roster, lamport=lamport, log=log)
+    current.on_change.append(doorkeeper.changed)
+    return doorkeeper
 
 
 def _nobody(_key: bytes, _domain: str, _address: str) -> Principal | None:

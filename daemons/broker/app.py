@@ -1,7 +1,7 @@
 """The broker: publications forwarded from XSUB to XPUB, requests spread over the servers.
 
-    bind XSUB, XPUB, request port                any failure here: exit code, no READY
-    nursery probes                               call skipped servers back
+    bind request port, XSUB, XPUB                any failure here: exit code, no READY
+    nursery probes                               forward; call skipped servers back
         nursery followers                        answer the requests that were taken
             nursery duties                       take requests
                 READY; wait for stop; cancel duties
@@ -25,6 +25,7 @@ from daemons.broker.requests import RoundRobin
 from daemons.shared.logging import Sink, get_logger
 from recado.config import Config, server_addresses
 from recado.protocol.lamport import LamportClock
+from recado.settings import Broker
 from recado.wire.ports import Listener, Network
 
 TaskStatus = trio.TaskStatus[dict[str, str]]
@@ -52,11 +53,7 @@ async def run_broker(
     stop = trio.Event() if stopping is None else stopping
     settings = config.broker
     async with AsyncExitStack() as ends:
-        grant = None if doorkeeper is None else doorkeeper.grant
-        xsub, xpub = await ends.enter_async_context(
-            network.forwarder(settings.xsub, settings.xpub, grant=grant)
-        )
-        listen = {"xsub": xsub, "xpub": xpub}
+        listen: dict[str, str] = {}
         listener: Listener | None = None
         if settings.request:
             listener = await ends.enter_async_context(network.listener(settings.request))
@@ -66,6 +63,8 @@ async def run_broker(
         if doorkeeper is not None:
             doorkeeper.askers = askers
         async with trio.open_nursery() as probes:
+            forward = Forwarding(network, settings, doorkeeper)
+            listen = {**await probes.start(forward.run), **listen}
             async with trio.open_nursery() as followers:
                 async with trio.open_nursery() as duties:
                     if listener is not None:
@@ -80,6 +79,8 @@ async def run_broker(
                         )
                         duties.start_soon(round_robin.serve)
                         duties.start_soon(round_robin.tallies.run)
+                    if doorkeeper is not None:
+                        duties.start_soon(doorkeeper.review)
                     lamport.tick()
                     log.info("broker ready", **listen)
                     task_status.started(listen)
@@ -89,3 +90,25 @@ async def run_broker(
             probes.cancel_scope.cancel()
     lamport.tick()
     log.info("broker stopped")
+
+
+class Forwarding:
+    """XSUB and XPUB, at the same addresses all the time, with connections that may have to begin anew."""
+
+    def __init__(self, network: Network, settings: Broker, doorkeeper: Doorkeeper | None) -> None:
+        self._network = network
+        self._xsub, self._xpub = settings.xsub, settings.xpub
+        self._doorkeeper = doorkeeper
+
+    async def run(self, *, task_status: TaskStatus = _IGNORED) -> None:
+        """Until cancelled.  Started with the two addresses.  Raises `WireError` if one is taken."""
+        while True:
+            grant = None if self._doorkeeper is None else self._doorkeeper.grant
+            async with self._network.forwarder(self._xsub, self._xpub, grant=grant) as bound:
+                self._xsub, self._xpub = bound
+                task_status.started({"xsub": self._xsub, "xpub": self._xpub})
+                task_status = _IGNORED
+                if self._doorkeeper is None:
+                    await trio.sleep_forever()
+                else:
+                    await self._doorkeeper.anew()

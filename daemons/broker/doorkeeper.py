@@ -5,13 +5,17 @@ the broker has no log, so for a key that is not in the roster it asks a server, 
 the handshake waits.  What it was told counts for a while, a no for a second only, since the key may be
 registered at this moment; when nobody can tell, the peer is not let in and tries again by itself.
 
+A connection stays what it was let in as: libzmq can end none from here.  So after SIGHUP everybody who was
+let in is looked at again, and if somebody would not be any more, all connections begin anew (`anew`); what
+is published meanwhile the others fetch from the history.
+
 Which topics are whose the policy says (`recado.protocol.policy.may_subscribe`).  The broker cannot tell
 whether the capability in a topic is right, and need not: on a wrong one nothing is published.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 import trio
 
@@ -60,6 +64,9 @@ class Doorkeeper:
         self._log = log
         self._now = now
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._let_in: OrderedDict[tuple[bytes, str], None] = OrderedDict()  # keys and where, the latest last
+        self._changed = trio.Event()
+        self._anew = trio.Event()
         self._skipped: dict[str, float] = {}  # addresses of servers, until when
         self._turn = 0
 
@@ -70,8 +77,19 @@ class Doorkeeper:
 
         Raises `NotNow` if no server can tell at present.
         """
+        found = await self._find(key, domain)
+        if found is not None:
+            self._let_in.pop((key, domain), None)
+            self._let_in[key, domain] = None
+            if len(self._let_in) > KEYS_REMEMBERED_MAX:
+                self._let_in.popitem(last=False)
+        return found
+
+    async def _find(self, key: bytes, domain: str) -> Principal | None:
         listed = self._roster().role_of(key)
-        if domain != "xpub" or (listed is not None and listed.role != "operator"):
+        if domain not in ("xsub", "xpub"):
+            return None  # nothing else listens here
+        if domain == "xsub" or (listed is not None and listed.role != "operator"):
             return listed if listed is not None and listed.role == "server" else None
         if listed is None:
             return await self.whois(key)
@@ -130,6 +148,35 @@ class Doorkeeper:
         self._known.move_to_end(key)
         if len(self._known) > KEYS_REMEMBERED_MAX:
             self._known.popitem(last=False)
+
+    # Who was let in before ------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """The roster was read again: look at everybody again."""
+        self._changed.set()
+
+    async def review(self) -> NoReturn:
+        """The task: after each `changed`, see whether all who are in would be let in now."""
+        while True:
+            await self._changed.wait()
+            self._changed = trio.Event()
+            self._known.clear()
+            out = [key for key, domain in list(self._let_in) if await self._is_out(key, domain)]
+            if out:
+                self._let_in.clear()
+                self._log.info("connections begin anew: not everybody would be let in now", keys=len(out))
+                self._anew.set()
+                self._anew = trio.Event()
+
+    async def _is_out(self, key: bytes, domain: str) -> bool:
+        try:
+            return await self._find(key, domain) is None
+        except NotNow:
+            return False  # who cannot be asked about stays
+
+    async def anew(self) -> None:
+        """Wait until all connections are to begin anew."""
+        await self._anew.wait()
 
     # Subscriptions --------------------------------------------------------------------------------
 
