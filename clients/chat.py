@@ -67,7 +67,7 @@ async def _live(
     """The exit code: what became of all that was typed."""
     say = speaker()
     face: Face = TerminalFace(colour="NO_COLOR" not in os.environ) if terminal else PlainFace()
-    room = Room(await _brokers(where), face=face, say=say, level=level)
+    room = Room(await _brokers(where, user), face=face, say=say, level=level, first=user)
     first: list[Intent] = [Login(user)] if user else []
     first += [Join(name.removeprefix("#")) for name in channels]
     if terminal and not channels:
@@ -109,9 +109,9 @@ async def _work(
     done.set()
 
 
-async def _brokers(where: Where) -> Where:
+async def _brokers(where: Where, user: str | None) -> Where:
     try:
-        return await with_brokers(where)
+        return await with_brokers(where, user)
     except ChatError:
         return where  # nobody answers at the moment: the room will try again and say so
 

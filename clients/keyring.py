@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clients.ending import CONFIGURATION, USAGE, Ended
-from clients.options import Where, config_directory
+from clients.options import Where, config_directory, need_user
 from clients.words import speaker
 
 if TYPE_CHECKING:
@@ -42,6 +42,15 @@ def security_of(where: Where, user: str | None = None) -> "ClientSecurity | None
         return client_security(where.roster, where.key or _key_of(user))
     except (KeyFileError, RosterError) as error:
         raise Ended(str(error), CONFIGURATION) from None
+
+
+def who_speaks(where: Where, user: str | None) -> str:
+    """The user who acts: as named, else whose key it is.  Raises `Ended`, `UsageError`."""
+    if user or where.roster is None:
+        return need_user(user)
+    security = security_of(where, None)
+    assert security is not None, "there is a roster"
+    return security.identity.name
 
 
 def _key_of(user: str | None) -> Path:

@@ -9,7 +9,8 @@ import anyio
 import click
 
 from clients.ending import FAILURE, Ended
-from clients.options import Where, json_option, need_user, user_option, where_options
+from clients.keyring import who_speaks
+from clients.options import Where, json_option, user_option, where_options
 from clients.output import document, put, words
 from clients.render import key_of, message_json, message_line
 from clients.session import open_chat, run, with_brokers
@@ -34,26 +35,28 @@ def _names(found: Sequence[str], *, what: str, as_json: bool) -> None:
 
 
 @click.command("users", epilog=f"\b\nExample:\n  recado users --json | jq -r '.users[]'\n\n{CODES}")
+@user_option
 @where_options
 @json_option
-def users(*, where: Where, as_json: bool) -> None:
+def users(*, user: str | None, where: Where, as_json: bool) -> None:
     """List all registered users, in the order of their registration."""
 
     async def do() -> list[str]:
-        async with open_chat(where, None) as chat:
+        async with open_chat(where, None, key_of=user) as chat:
             return await chat.users()
 
     _names(run(do, where=where), what="users", as_json=as_json)
 
 
 @click.command("channels", epilog=f"\b\nExample:\n  recado channels\n\n{CODES}")
+@user_option
 @where_options
 @json_option
-def channels(*, where: Where, as_json: bool) -> None:
+def channels(*, user: str | None, where: Where, as_json: bool) -> None:
     """List all channels, in the order of their creation."""
 
     async def do() -> list[str]:
-        async with open_chat(where, None) as chat:
+        async with open_chat(where, None, key_of=user) as chat:
             return await chat.channels()
 
     _names(run(do, where=where), what="channels", as_json=as_json)
@@ -102,10 +105,10 @@ def history(
     """Show the last messages of a channel, or of one's direct conversations, oldest first."""
     if not direct and name is None:
         raise click.UsageError("name a channel, or give --direct")
-    who = need_user(user) if direct else user
+    who = who_speaks(where, user) if direct else user
 
     async def do() -> Page:
-        async with open_chat(where, who) as chat:
+        async with open_chat(where, who, key_of=user) as chat:
             if direct:
                 return await chat.direct_messages(name, limit=count, before=before)
             page = await chat.history(name or "", limit=count, before=before)
@@ -114,7 +117,7 @@ def history(
                 raise Ended(text, FAILURE, code="channel_missing")
             return page
 
-    page = run(do, where=where)
+    page = run(do, where=where, channel=None if direct else name)
     if as_json:
         earlier = None if page.earlier is None or not page.more else ":".join(map(str, page.earlier))
         document(messages=[message_json(m) for m in page], earlier=earlier, server=page.server)
@@ -161,7 +164,7 @@ def tail(
 
     Without CHANNEL and without --direct: of all channels.
     """
-    who = need_user(user) if direct else user
+    who = who_speaks(where, user) if direct else user
     if resume is not None and not follow:
         raise click.UsageError("--resume goes with --follow")
 
@@ -172,8 +175,8 @@ def tail(
             put(message_line(message, channel=len(names) != 1))
 
     async def do() -> None:
-        there = await with_brokers(where) if follow else where
-        async with open_chat(there, who) as chat:
+        there = await with_brokers(where, user) if follow else where
+        async with open_chat(there, who, key_of=user) as chat:
             every = not names and not direct
             followed = await chat.channels() if every else names
             left_out = set(followed[:-SUBSCRIPTIONS_PER_CLIENT_MAX]) if every and follow else set()
@@ -276,14 +279,15 @@ async def join_new(chat: Chat, incoming: Subscription, left_out: set[str]) -> No
     f"With --json: one line per page of at most 1 MiB.\n\n{CODES}",
 )
 @click.option("--since", type=float, metavar="SECONDS", help="Only what arrived after this UNIX time.")
+@user_option
 @where_options
 @json_option
-def sync(*, since: float | None, where: Where, as_json: bool) -> None:
+def sync(*, since: float | None, user: str | None, where: Where, as_json: bool) -> None:
     """Ask a server for everything it has, as the contract's `sync` does, and count it."""
     counts = {"logins": 0, "channels": 0, "channel_messages": 0, "user_messages": 0}
 
     async def do() -> str:
-        async with open_chat(where, None) as chat:
+        async with open_chat(where, None, key_of=user) as chat:
             last: float | str | None = since
             while True:
                 page = await chat.sync(last_sync=last)
@@ -315,13 +319,14 @@ def _shown(value: object) -> str:
 @click.command(
     "status", epilog=f"\b\nExamples:\n  recado status\n  recado status --json | jq .coordinator\n\n{CODES}"
 )
+@user_option
 @where_options
 @json_option
-def status(*, where: Where, as_json: bool) -> None:
+def status(*, user: str | None, where: Where, as_json: bool) -> None:
     """Show how one server, the first that answers, sees itself and the cluster."""
 
     async def do() -> Status:
-        async with open_chat(where, None) as chat:
+        async with open_chat(where, None, key_of=user) as chat:
             return await chat.status()
 
     told = run(do, where=where)

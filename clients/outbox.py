@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from clients.ending import DATA, FAILURE, TEMPORARY, Ended
-from clients.options import Where, json_option, need_user, user_option, where_options
+from clients.keyring import who_speaks
+from clients.options import Where, json_option, user_option, where_options
 from clients.output import document, put, words
 from clients.render import moment, receipt_json
 from clients.session import open_chat, run
@@ -31,7 +32,7 @@ def outbox() -> None:
 @json_option
 def list_(*, user: str | None, where: Where, as_json: bool) -> None:
     """What waits, oldest first; ! marks what a server has refused."""
-    who = need_user(user)
+    who = who_speaks(where, user)
 
     async def do() -> tuple[Unsent, ...]:
         async with open_chat(where, who) as chat:
@@ -59,7 +60,7 @@ def list_(*, user: str | None, where: Where, as_json: bool) -> None:
 @json_option
 def send(*, refused: bool, user: str | None, where: Where, as_json: bool) -> None:
     """Send what waits, in its order, each with its id: it appears once however often it is sent."""
-    who = need_user(user)
+    who = who_speaks(where, user)
 
     async def do() -> tuple[list[Sent], int]:
         async with open_chat(where, who) as chat:
@@ -91,7 +92,7 @@ def send(*, refused: bool, user: str | None, where: Where, as_json: bool) -> Non
 @json_option
 def drop(*, idents: tuple[str, ...], everything: bool, user: str | None, where: Where, as_json: bool) -> None:
     """Give messages up.  A server may have kept one nevertheless."""
-    who = need_user(user)
+    who = who_speaks(where, user)
     if not idents and not everything:
         raise click.UsageError("name an ID, as `outbox list` shows it, or give --all")
     try:

@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+from clients.output import document, words
+from clients.words import speaker
 from recado.client import Key, Message, Receipt
 from recado.protocol.printable import printable
 
@@ -30,14 +32,17 @@ def moment(timestamp: int, *, now: float | None = None) -> str:
     return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", there)
 
 
-def message_line(message: Message, *, channel: bool, now: float | None = None) -> str:
-    """One message on one line (line breaks in it shown as such); `channel`: say which one."""
+def message_line(message: Message, *, channel: bool, now: float | None = None, mark: str = "") -> str:
+    """One message on one line (line breaks in it shown as such); `channel`: say which one.
+
+    `mark` stands before the brackets, where no name can put one.
+    """
     when = moment(message.timestamp, now=now)
     user, text = printable(message.user), printable(message.text)
     if message.channel is None:
         return f"{when}  {user} -> {printable(message.dst or '')}: {text}"
     where = f"#{printable(message.channel)} " if channel else ""
-    return f"{when}  {where}<{user}> {text}"
+    return f"{when}  {where}{mark}<{user}> {text}"
 
 
 def receipt_json(receipt: Receipt) -> dict[str, Any]:
@@ -50,6 +55,15 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "server": receipt.server,
         "clock": receipt.clock,
     }
+
+
+def tell_receipt(receipt: Receipt, text: str, *, as_json: bool, **fields: Any) -> None:
+    """What was done, and how far it is kept: `acks` durable copies of as many servers."""
+    if as_json:
+        document(**fields, **receipt_json(receipt))
+        return
+    copies = f"{receipt.acks}/{receipt.of}" if receipt.of else str(receipt.acks)
+    words(speaker()("talk.receipt", what=text, copies=copies, clock=receipt.clock))
 
 
 def key_text(key: Key) -> str:

@@ -11,7 +11,9 @@ from typing import TypeVar
 import anyio
 
 from clients.ending import CANNOT_CREATE, DATA, FAILURE, TEMPORARY, UNAVAILABLE, Ended
+from clients.keyring import security_of
 from clients.options import Where
+from clients.refusals import refusal_text
 from clients.words import speaker
 from recado.client import (
     Busy,
@@ -27,7 +29,6 @@ from recado.client import (
     connect,
 )
 from recado.protocol.printable import printable
-from recado.texts import error_text
 
 _LISTENING_SECONDS = 1.5  # a restart of the reference takes about one
 QUEUED = "queued"  # this program's own code: no server says it
@@ -35,9 +36,12 @@ T = TypeVar("T")
 
 
 def open_chat(
-    where: Where, user: str | None, *, level: str | None = None
+    where: Where, user: str | None, *, level: str | None = None, key_of: str | None = None
 ) -> AbstractAsyncContextManager[Chat]:
-    """The library's connection for these options."""
+    """The library's connection for these options.  `key_of`: with whose key, if nobody speaks.
+
+    Raises `Ended` if in a cluster with keys there is none.
+    """
     return connect(
         user,
         servers=where.servers,
@@ -45,24 +49,28 @@ def open_chat(
         reference=where.reference,
         level=level,
         data=where.state,
+        security=security_of(where, user or key_of),
         patience=Patience(deadline_seconds=where.timeout_seconds),
     )
 
 
-async def with_brokers(where: Where) -> Where:
+async def with_brokers(where: Where, user: str | None = None) -> Where:
     """The same with the brokers that the servers name, if none were given; without any one polls."""
     if where.brokers:
         return where
-    async with open_chat(where, None) as chat:
+    async with open_chat(where, None, key_of=user) as chat:
         told = (await chat.status()).fields.get("brokers")
     found = tuple(item for item in told if isinstance(item, str)) if isinstance(told, list) else ()
     return replace(where, brokers=found)
 
 
-def run(do: Callable[[], Awaitable[T]], *, where: Where, needs_cluster: bool = True) -> T:
+def run(
+    do: Callable[[], Awaitable[T]], *, where: Where, needs_cluster: bool = True, channel: str | None = None
+) -> T:
     """Run one command's coroutine to its end.  Errors become words and `Ended`.
 
     With `needs_cluster` the command has no use without one, and ends at once if there is none.
+    `channel`: what it is about, for the words of a refusal.
 
     Whoever closes our standard output ends us without a word, as with other filters.
     """
@@ -72,7 +80,7 @@ def run(do: Callable[[], Awaitable[T]], *, where: Where, needs_cluster: bool = T
     try:
         return anyio.run(_caught, do)
     except _Failed as failed:
-        raise ended(failed.error) from None
+        raise ended(failed.error, channel=channel) from None
 
 
 class _Failed(Exception):
@@ -99,7 +107,7 @@ def _first(error: Exception) -> Exception:
     return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error
 
 
-def ended(error: ChatError | Ended | OSError) -> Ended:
+def ended(error: ChatError | Ended | OSError, *, channel: str | None = None) -> Ended:
     """The end for an error: its words in the reader's language, its exit code, what programs read."""
     say = speaker()
     if isinstance(error, Ended):
@@ -114,16 +122,14 @@ def ended(error: ChatError | Ended | OSError) -> Ended:
     if isinstance(error, NoAnswer):
         return Ended(say("talk.no_answer", why=error), UNAVAILABLE)
     if isinstance(error, RefusedByServer):
-        return _refused(error)
+        return _refused(error, channel)
     return Ended(printable(str(error)), CANNOT_CREATE if isinstance(error, OSError) else FAILURE)
 
 
-def _refused(error: RefusedByServer) -> Ended:
+def _refused(error: RefusedByServer, channel: str | None) -> Ended:
     say = speaker()
-    text = error_text(error.code, say.language, given=printable(error.text))
+    text = refusal_text(error, say, channel=channel)
     code = error.code or "refused"
-    if error.code == "sender_missing":
-        text += say("talk.login_first")
     if isinstance(error, Busy):
         return Ended(text, TEMPORARY, code=code, retry_after_seconds=error.retry_after)
     return Ended(text, DATA if isinstance(error, NameRefused | TextRefused) else FAILURE, code=code)

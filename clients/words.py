@@ -5,6 +5,7 @@ Data go to standard output and are never translated; these go to standard error,
 
 import os
 
+from clients.rules.words import RULE_WORDS
 from recado.protocol.printable import printable
 from recado.texts import Text, Texts, language
 
@@ -269,4 +270,4 @@ class Spoken(Texts):
 
 def speaker() -> Texts:
     """The texts in the language of whoever runs this process."""
-    return Spoken(language(os.environ), WORDS)
+    return Spoken(language(os.environ), WORDS, RULE_WORDS)

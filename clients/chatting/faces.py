@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
-from clients.chatting.interpreter import COMMANDS, in_quotes
+from clients.chatting.interpreter import ABOUT_USERS, ALIASES, COMMANDS, in_quotes
 from clients.output import put_page, words
 from recado.protocol.printable import acts, printable
 
@@ -89,9 +89,10 @@ class Words:
             return [], 0
         if not space:
             return [f"{word} " for word in _beginning(COMMANDS, command)], len(command)
-        if command in {"/msg", "/m", "/dm"} and " " not in rest.strip('"'):
+        command = ALIASES.get(command, command)
+        if command in {"/msg", *ABOUT_USERS} and " " not in rest.strip('"'):
             return _beginning(map(in_quotes, self.users), rest), len(rest)
-        if command in {"/join", "/j", "/leave", "/part", "/entrar", "/deixar"}:
+        if command in {"/join", "/leave", "/info", "/resign"}:
             return _beginning(self.channels, rest.removeprefix("#")), len(rest)
         return [], 0
 

@@ -7,8 +7,11 @@ current channel; ``//`` says a text that begins with a slash.  A name with space
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from clients.rules import deeds
+
 HISTORY_DEFAULT = 20
 HISTORY_MOST = 200
+PRIVATE = ("--private ", "--privado ")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Channels:
 @dataclass(frozen=True)
 class Create:
     channel: str
+    private: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,29 @@ class Join:
 @dataclass(frozen=True)
 class Leave:
     """Leave a channel; None: the current one."""
+
+    channel: str | None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule for the current channel, or for `channel`; `do` is the wire's word."""
+
+    do: str
+    who: str | None = None
+    text: str | None = None
+    reason: str | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True)
+class Topic:
+    """Show the current channel's topic."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """Show all that is so in a channel; None: in the current one."""
 
     channel: str | None
 
@@ -97,13 +124,15 @@ class Wrong:
 
 
 Intent = (
-    Nothing | Say | Login | Users | Channels | Create | Join | Leave | Direct | History | Status | Help | Menu
-    | Quit | Wrong
+    Nothing | Say | Login | Users | Channels | Create | Join | Leave | Rule | Topic | Info | Direct | History
+    | Status | Help | Menu | Quit | Wrong
 )  # fmt: skip
 
+ABOUT_USERS: tuple[str, ...] = tuple(f"/{word}" for word in deeds.ABOUT_USERS)
+ABOUT_CHANNELS: tuple[str, ...] = tuple(f"/{word}" for word in deeds.ABOUT_CHANNELS)
 COMMANDS: tuple[str, ...] = (
     "/menu", "/login", "/users", "/channels", "/create", "/join", "/leave", "/msg", "/history", "/status",
-    "/help", "/quit",
+    "/info", "/topic", *ABOUT_USERS, *ABOUT_CHANNELS, "/resign", "/help", "/quit",
 )  # fmt: skip
 ALIASES: Mapping[str, str] = {
     "/usuarios": "/users",
@@ -116,6 +145,20 @@ ALIASES: Mapping[str, str] = {
     "/part": "/leave",
     "/m": "/msg",
     "/dm": "/msg",
+    "/assunto": "/topic",
+    "/convidar": "/invite",
+    "/desconvidar": "/uninvite",
+    "/operador": "/op",
+    "/voz": "/voice",
+    "/silenciar": "/mute",
+    "/banir": "/ban",
+    "/desbanir": "/unban",
+    "/expulsar": "/kick",
+    "/privado": "/private",
+    "/publico": "/public",
+    "/público": "/public",
+    "/moderado": "/moderated",
+    "/desistir": "/resign",
     "/historico": "/history",
     "/histórico": "/history",
     "/estado": "/status",
@@ -153,16 +196,40 @@ def interpret(line: str) -> Intent:
     if command == "/msg":
         user, text = first_name(rest)
         return Direct(user, text) if user and text else Wrong("chat.usage", "/msg NAME TEXT")
-    if command == "/leave":
-        return Leave(without_hash(whole_name(rest)) or None)
+    if command in {"/leave", "/info", "/resign"}:
+        channel = without_hash(whole_name(rest)) or None
+        if command == "/resign":
+            return Rule("leave", channel=channel)
+        return Leave(channel) if command == "/leave" else Info(channel)
     if command in {"/login", "/create", "/join"}:
-        name = whole_name(rest)
-        if not name:
+        return _named(command, rest)
+    return _rule(command, rest) or Wrong("chat.unknown", word)
+
+
+def _named(command: str, rest: str) -> Intent:
+    """A command with one name."""
+    private = command == "/create" and rest.startswith(PRIVATE)
+    name = whole_name(rest.partition(" ")[2].strip() if private else rest)
+    if not name:
+        return Wrong("chat.usage", f"{command} NAME")
+    if command == "/login":
+        return Login(name)
+    channel = without_hash(name)
+    return Create(channel, private) if command == "/create" else Join(channel)
+
+
+def _rule(command: str, rest: str) -> Intent | None:
+    """A command about who may do what; None if it is another."""
+    if command == "/topic":
+        return Rule("topic", text=whole_name(rest)) if rest else Topic()
+    if command in ABOUT_CHANNELS:
+        return Rule(command[1:], reason=rest or None)
+    if command in ABOUT_USERS:
+        who, reason = first_name(rest)
+        if not who:
             return Wrong("chat.usage", f"{command} NAME")
-        if command == "/login":
-            return Login(name)
-        return Create(without_hash(name)) if command == "/create" else Join(without_hash(name))
-    return Wrong("chat.unknown", word)
+        return Rule(command[1:], who=who, reason=reason or None)
+    return None
 
 
 def _history(rest: str) -> Intent:

@@ -7,10 +7,12 @@ arrives is shown meanwhile.
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import anyio
 import anyio.abc
 
+from clients.chatting.channels import KnownChannels
 from clients.chatting.faces import Face, Words
 from clients.chatting.interpreter import (
     Channels,
@@ -18,13 +20,16 @@ from clients.chatting.interpreter import (
     Direct,
     Help,
     History,
+    Info,
     Intent,
     Join,
     Leave,
     Login,
     Menu,
+    Rule,
     Say,
     Status,
+    Topic,
     Users,
     Wrong,
     in_quotes,
@@ -32,7 +37,10 @@ from clients.chatting.interpreter import (
 from clients.chatting.menu import menu_numbers
 from clients.chatting.outbox import Outbox
 from clients.chatting.outcome import Outcome
+from clients.chatting.vigil import Vigil
+from clients.ending import Ended
 from clients.options import Where
+from clients.refusals import refusal_text
 from clients.render import message_line
 from clients.session import open_chat
 from recado.client import (
@@ -50,45 +58,45 @@ from recado.client import (
     Subscription,
 )
 from recado.protocol.printable import printable
-from recado.texts import Texts, error_text
+from recado.texts import Texts
 
 BACKLOG = 10
 MISSED_MAX = 50  # of what was said since the last time; the rest is in /history
 SEND_SECONDS = 7.0  # then a message waits in the outbox; while nobody answers at all, at once
 TICKS_SECONDS = 1.0
-LOOK_SECONDS = 3.0
-ANSWER_SECONDS = 7.0  # two servers that don't answer within 3 s are passed over in it
-NAMES_ROUNDS = 10  # the names for the Tab key are asked for every so many looks
-SETTLE_SECONDS = 2.0  # after a reconnection: what was missed arrives within
 
 
 class Room:
     """A person's connection to the cluster, and what they see of it."""
 
-    def __init__(self, where: Where, *, face: Face, say: Texts, level: str | None) -> None:
+    def __init__(
+        self, where: Where, *, face: Face, say: Texts, level: str | None, first: str | None = None
+    ) -> None:
+        """`first`: who will log in; until then, in a cluster with keys, it is read with that key."""
         self.user: str | None = None
         self.channel: str | None = None
         self.words = Words()
-        self.connected = True
         self.outcome = Outcome()
         self.outbox = Outbox(face, say, self.outcome)
+        self._channels = KnownChannels(face, say)
+        self._vigil = Vigil(face, say)
         self._where = where
+        self._first = first
         self._face = face
         self._say = say
         self._level = level
         self._stack = AsyncExitStack()
         self._chat: Chat | None = None
         self._incoming: Subscription | None = None
-        self._missed: int | None = None  # counted from the loss of the connection until all is fetched
         self._reader: anyio.CancelScope | None = None
 
     # What the face asks ----------------------------------------------------------------------
 
     def prompt(self) -> str:
-        return f"[{'#' + printable(self.channel) if self.channel else '-'}] "
+        return f"[{self._channels.label(self.channel, self.user)}] "
 
     def toolbar(self) -> str:
-        state = "sending" if self.outbox.sending else "connected" if self.connected else "reconnecting"
+        state = "sending" if self.outbox.sending else "connected" if self._vigil.connected else "reconnecting"
         tick = f"  {self.outbox.tick}" if self.outbox.tick else ""
         return f" {printable(self.user or '-')}  {self._say('chat.' + state)}{tick}  /menu  /help"
 
@@ -97,12 +105,14 @@ class Room:
     async def open(self, user: str | None, duties: anyio.abc.TaskGroup) -> None:
         """Connect as `user` (None: read only).  Raises `NameRefused`."""
         await self.close()
-        self._chat = await self._stack.enter_async_context(open_chat(self._where, user, level=self._level))
+        connection = open_chat(self._where, user, level=self._level, key_of=user or self._first)
+        self._chat = await self._stack.enter_async_context(connection)
         incoming = self._chat.subscribe(
             direct=user is not None,
             resume=None if user is None else f"chat {user}",
             most=MISSED_MAX,
             on_change=self._changed,
+            on_denied=self._denied,
         )
         self._incoming = await self._stack.enter_async_context(incoming)
         self.user = user
@@ -122,7 +132,7 @@ class Room:
         """Show what arrives, and watch over the connection, until closed."""
         with scope:
             async with anyio.create_task_group() as duties:
-                duties.start_soon(self._look, chat)
+                duties.start_soon(partial(self._vigil.keep, chat, refresh=self._refresh))
                 duties.start_soon(self._look_at_ticks, chat)
                 if self.user is not None:
                     duties.start_soon(self._keep_sending, chat)
@@ -132,10 +142,19 @@ class Room:
     def _arrived(self, message: Message) -> None:
         if self.outbox.has_shown(message.id):
             return
-        if self._missed is not None:
-            self._missed += 1
+        self._vigil.arrived()
         late = f"  {self._say('chat.late')}" if message.late else ""
-        self._face.message(message_line(message, channel=True, now=time.time()) + late)
+        self._show(message, after=late)
+
+    def _show(self, message: Message, *, after: str = "") -> None:
+        mark = self._channels.mark(message.channel, message.user)
+        self._face.message(message_line(message, channel=True, now=time.time(), mark=mark) + after)
+
+    def _denied(self, channel: str | None, error: RefusedByServer) -> None:
+        """A channel that was followed may be read no longer."""
+        self._face.notice(f"! {refusal_text(error, self._say, channel=channel)}")
+        if channel == self.channel:
+            self.channel = None
 
     def _changed(self, change: Change) -> None:
         if change.lost:
@@ -153,40 +172,10 @@ class Room:
         except OSError as error:
             self._face.notice(self._say("chat.not_written", why=printable(str(error))))
 
-    async def _look(self, chat: Chat) -> None:
-        """Notice that nobody answers, and say when somebody does again, and what was missed."""
-        rounds = 0
-        while True:
-            await anyio.sleep(LOOK_SECONDS)
-            try:
-                answered = await self._answers(chat)
-                if answered and rounds % NAMES_ROUNDS == 0:
-                    self.words.users, self.words.channels = await chat.users(), await chat.channels()
-                rounds += answered
-            except Closed:
-                return
-            except (NoAnswer, RefusedByServer):
-                continue  # the names of before will do
-            if self.connected and not answered:
-                self.connected, self._missed = False, 0
-                self._face.notice(self._say("chat.lost"))
-            elif answered and not self.connected:
-                await anyio.sleep(SETTLE_SECONDS)
-                self.connected = True
-                count, self._missed = self._missed or 0, None
-                self._face.notice(self._say("chat.back", count=count))
-
-    async def _answers(self, chat: Chat) -> bool:
-        """Whether somebody answers within a moment, be it with a refusal."""
-        with anyio.move_on_after(ANSWER_SECONDS):
-            try:
-                await chat.status()
-            except RefusedByServer:
-                return True
-            except NoAnswer:
-                return False
-            return True
-        return False
+    async def _refresh(self, chat: Chat) -> None:
+        """The names for the Tab key, and what is so in the channels."""
+        self.words.users, self.words.channels = await chat.users(), await chat.channels()
+        await self._channels.look(chat, self._followed)
 
     # Intents ------------------------------------------------------------------------------------
 
@@ -198,14 +187,15 @@ class Room:
             self.outcome.unsure = True
             self._face.notice(self._say("chat.busy"))
         except RefusedByServer as error:
-            self._refuse(error_text(error.code, self._say.language, given=printable(error.text)))
+            about = getattr(intent, "channel", None) or self.channel
+            self._refuse(refusal_text(error, self._say, channel=about))
         except NoAnswer:
             self.outcome.unanswered = True
             self._face.notice("! " + self._say("chat.no_answer"))
         except Indeterminate:
             self.outcome.unsure = True
             self._face.notice("! " + self._say("chat.unsure"))
-        except ChatError as error:
+        except (ChatError, Ended) as error:
             self._refuse(printable(str(error)))
 
     def _refuse(self, why: str) -> None:
@@ -223,9 +213,11 @@ class Room:
         elif isinstance(intent, Join):
             await self.join(intent.channel)
         elif isinstance(intent, Create):
-            await self._create(intent.channel)
+            await self._create(intent.channel, private=intent.private)
         elif isinstance(intent, Leave):
             self._leave(intent.channel)
+        elif isinstance(intent, Rule):
+            await self._rule(intent)
         elif isinstance(intent, Wrong):
             self._refuse(self._say(intent.key, about=printable(intent.about)))
         elif isinstance(intent, Help):
@@ -249,6 +241,8 @@ class Room:
             self._face.message("  ".join(shown) or self._say("chat.none"))
         elif isinstance(intent, History):
             await self._history(intent.count)
+        elif isinstance(intent, Info | Topic):
+            await self._tell_of_channel(intent)
         elif isinstance(intent, Status):
             told = await chat.status()
             lag = "?" if told.offset_ms is None else f"{told.offset_ms:g}"
@@ -295,15 +289,17 @@ class Room:
         await self._follow(name, backlog=BACKLOG)
         self.channel = name
         self._face.notice(self._say("chat.joined", channel=printable(name)))
+        await self._channels.look(chat, self._followed)
+        self._channels.show_topic(name, if_none=False)
 
     async def _follow(self, name: str, *, backlog: int) -> None:
         if self._incoming is not None and name not in self._incoming.channels:
             await self._incoming.join(name, backlog=backlog)
 
-    async def _create(self, name: str) -> None:
+    async def _create(self, name: str, *, private: bool) -> None:
         self.channel = None  # as in `join`
         try:
-            await self._open().create_channel(name)
+            await self._open().create_channel(name, private=private)
             self._face.notice(self._say("chat.created", channel=printable(name)))
         except ChannelExists:
             self._face.notice(self._say("chat.exists", channel=printable(name)))
@@ -318,13 +314,34 @@ class Room:
         if left == self.channel:
             self.channel = next(iter(self._incoming.channels), None)
         self._face.notice(self._say("chat.left", channel=printable(left)))
+        if self._channels.is_private(left):
+            self._face.notice(self._say("chat.still_member", channel=left))
+
+    async def _rule(self, rule: Rule) -> None:
+        channel = rule.channel or self.channel
+        if channel is None:
+            self._refuse(self._say("chat.not_joined"))
+        elif self._known():
+            await self._channels.rule(self._open(), channel, rule)
+            if rule.do == "leave" and channel in self._followed:
+                self._leave(channel)
+
+    async def _tell_of_channel(self, intent: Info | Topic) -> None:
+        channel = (intent.channel if isinstance(intent, Info) else None) or self.channel
+        if channel is None:
+            self._refuse(self._say("chat.not_joined"))
+        elif isinstance(intent, Info):
+            await self._channels.show(self._open(), channel)
+        else:
+            await self._channels.look(self._open(), {*self._followed, channel})
+            self._channels.show_topic(channel)
 
     async def _history(self, count: int) -> None:
         if self.channel is None:
             self._refuse(self._say("chat.not_joined"))
             return
         for message in await self._open().history(self.channel, limit=count):
-            self._face.message(message_line(message, channel=True, now=time.time()))
+            self._show(message)
 
     async def _say_here(self, text: str) -> None:
         channel, chat = self.channel, self._open()
@@ -333,8 +350,9 @@ class Room:
         if channel is None:
             self._refuse(self._say("chat.not_joined"))
             return
+        mark = self._channels.mark(channel, self.user)
         await self._send(
-            f"#{printable(channel)} <{printable(chat.user)}> {printable(text)}",
+            f"#{printable(channel)} {mark}<{printable(chat.user)}> {printable(text)}",
             text,
             lambda ident, **how: chat.publish(channel, text, id=ident, **how),
         )
@@ -350,7 +368,7 @@ class Room:
 
     async def _send(self, line: str, text: str, write: Callable[..., Awaitable[Receipt]]) -> None:
         chat = self._open()
-        deadline = SEND_SECONDS if self.connected else 1.0
+        deadline = SEND_SECONDS if self._vigil.connected else 1.0
 
         async def written_down(ident: bytes) -> Receipt:
             try:
@@ -360,6 +378,10 @@ class Room:
                 return await write(ident)
 
         await self.outbox.send(line, text, chat=chat, write=written_down)
+
+    @property
+    def _followed(self) -> tuple[str, ...]:
+        return () if self._incoming is None else tuple(self._incoming.channels)
 
     def _known(self) -> bool:
         if self.user is None:

@@ -32,7 +32,7 @@ def talking(sockets: OnSockets) -> OnSockets:
     for arguments in (
         ("login", "ana"),
         ("login", "bob"),
-        ("channel", "geral"),
+        ("channel", "create", "geral"),
         ("publish", *ANA, "geral", "um"),
         ("publish", "--user", "bob", "geral", "dois"),
         ("dm", *ANA, "bob", "psst"),
@@ -54,7 +54,7 @@ def test_words_go_to_stderr_and_data_to_stdout(talking: OnSockets) -> None:
     ("arguments", "keys"),
     [
         (("login", "ana"), {"user", "id", "key", "acks", "of", "level", "server", "clock"}),
-        (("channel", "novo"), {"channel", "id", "key", "acks", "of", "level", "server", "clock"}),
+        (("channel", "create", "novo"), {"channel", "id", "key", "acks", "of", "level", "server", "clock"}),
         (("publish", *ANA, "geral", "x"), {"channel", "user", "id", "key", "acks", "of", "level"}),
         (("dm", *ANA, "bob", "x"), {"dst", "user", "id", "key", "acks", "of", "level"}),
         (("users",), {"users"}),
@@ -76,7 +76,7 @@ def test_json_of_each_command_is_one_document(
 
 def test_tail_in_json_is_one_line_a_message(talking: OnSockets) -> None:
     """`tail` merges channels in the one order of all messages."""
-    talking.run("channel", "jogos")
+    talking.run("channel", "create", "jogos")
     talking.run("publish", *ANA, "jogos", "três")
     talking.run("publish", *ANA, "geral", "quatro")
     lines = talking.run("tail", "-n", "3", "--json").stdout.splitlines()
@@ -88,13 +88,13 @@ def test_tail_in_json_is_one_line_a_message(talking: OnSockets) -> None:
     [
         (("publish", *ANA, "nada", "x"), "channel_missing", 1),
         (("dm", *ANA, "ninguem", "x"), "user_missing", 1),
-        (("channel", "geral"), "channel_taken", 1),
+        (("channel", "create", "geral"), "channel_taken", 1),
         (("publish", *ANA, "geral", "  "), "text_empty", 65),
         (("login", " "), "user_empty", 65),
         (("login", ""), "user_empty", 65),
         (("history", "nada"), "channel_missing", 1),
         (("login", "x" * 65), "name_too_long", 65),
-        (("channel", "servers"), "name_reserved", 65),
+        (("channel", "create", "servers"), "name_reserved", 65),
     ],
 )
 def test_refusals_have_codes(
@@ -112,7 +112,7 @@ def test_refusals_have_codes(
 
 def test_tail_says_what_does_not_exist(talking: OnSockets) -> None:
     """A channel without messages is no error, one that does not exist is said on standard error."""
-    talking.run("channel", "vazio")
+    talking.run("channel", "create", "vazio")
     assert talking.run("history", "vazio").exit_code == 0
     result = talking.run("tail", "vazio", "nada")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "there is no channel nada\n")

@@ -20,7 +20,7 @@ GERAL = {"channel": "geral", "user": "eva"}
 def ana(sockets: OnSockets) -> OnSockets:
     """A cluster with user ana and channel geral."""
     assert sockets.run("login", "ana").exit_code == 0
-    assert sockets.run("channel", "geral").exit_code == 0
+    assert sockets.run("channel", "create", "geral").exit_code == 0
     return sockets
 
 
