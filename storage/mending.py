@@ -17,6 +17,7 @@ _ENDS = """select o.number, e.seq from origin o
     cross join entry e on e.number = o.number
         and e.seq = (select max(seq) from entry where number = o.number)
     where e.seq > 1 and not exists (select 1 from entry where number = o.number and seq = e.seq - 1)"""
+_COLUMNS = "select count(*) from pragma_table_info(?)"  # SQLite has to read a view's text for it
 _PHANTOMS_MAX = 8  # of one log, one after the other
 
 
@@ -64,9 +65,8 @@ def views_are_readable(connection: sqlite3.Connection) -> bool:
     """Whether every view can be asked: their texts are in the file, and no check of SQLite reads those."""
     views = connection.execute("select name from sqlite_master where type = 'view'").fetchall()
     try:
-        for (name,) in views:
-            quoted = str(name).replace('"', '""')
-            connection.execute(f'select * from "{quoted}" limit 0')
+        for view in views:
+            connection.execute(_COLUMNS, view).fetchall()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
             return False
