@@ -1,13 +1,15 @@
 """Entries that no server of ours would make, told by somebody who speaks as a member."""
 
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+import secured_world
 import trio
 from faults import Fault
 
 from recado.protocol import codec, names
-from recado.protocol.entry import EMPTY, origin_name, run_of, seal
+from recado.protocol.entry import EMPTY, origin_name, run_fields, run_of, seal
 from recado.protocol.messages import Kind, Run
 
 if TYPE_CHECKING:
@@ -49,15 +51,23 @@ def _log(origin: str, id_: bytes, *, body: bytes) -> Run:
     return run_of([one, two], EMPTY.hash)
 
 
+def _proved(world: "World", name: str, run: Run) -> list[Any]:
+    """As it goes on the wire; where logs are signed, by the member itself, which may say what it likes."""
+    if world.roster is not None:
+        run = msgspec.structs.replace(run, signature=secured_world.over(run, by=name))
+    return run_fields(run)
+
+
 async def _tell(world: "World", fault: Fault, run: Run) -> None:
     fields = {
         "v": 2,
         "cluster": world.config.cluster.id,
         "from": fault.other,
         "boot": "forged",
-        "runs": [[run.origin, run.first, run.previous_hash, run.entries]],
+        "runs": [_proved(world, fault.other, run)],
         "timestamp": int(trio.current_time()),
         "clock": 0,
     }
-    async with world.network.host("observer").asker(world.servers[fault.node].member.address) as asker:
+    host = "observer" if world.roster is None else fault.other
+    async with world.network.host(host).asker(world.servers[fault.node].member.address) as asker:
         await asker.ask(codec.encode("replicate", fields))

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING
 
+import secured_world
 import trio
 from workload import PATIENCE_SECONDS, History, Operation
 
@@ -32,7 +33,14 @@ class LibraryClient:
         network = world.network.host(f"host-of-{self.user}")
         servers = self._random.sample(world.addresses, len(world.addresses))
         self._chat = await stack.enter_async_context(
-            connect(self.user, servers=servers, brokers=BROKERS, network=network, random=self._random)
+            connect(
+                self.user,
+                servers=servers,
+                brokers=BROKERS,
+                network=network,
+                security=secured_world.of_client(world.roster, self.user),
+                random=self._random,
+            )
         )
 
     async def write(
@@ -114,6 +122,7 @@ class Listener:
                 servers=world.addresses,
                 brokers=BROKERS,
                 network=network,
+                security=secured_world.of_client(world.roster, self.name),
                 random=Random(f"{world.seed} {self.name}"),
             ) as chat,
             _known(chat, needed=world.roster is not None),

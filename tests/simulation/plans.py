@@ -31,6 +31,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     faults: tuple[Fault, ...]
     snapshot_entries: int | None = None
+    secured: bool = False  # everybody has a key; no seed decides it
 
     def without(self, left_out: Sequence[int]) -> "Plan":
         """The same with the faults of these numbers left out."""

@@ -14,6 +14,7 @@ from transit import OBSERVER
 
 from daemons.broker.doorkeeper import Doorkeeper
 from daemons.server.in_force import Given
+from daemons.server.signing import chained_hash
 from daemons.shared.logging import Sink, get_logger
 from recado.config import Config
 from recado.keys import Identity, Kind, make_identity
@@ -21,8 +22,9 @@ from recado.protocol import proof
 from recado.protocol.entry import EMPTY, run_fields, run_of
 from recado.protocol.lamport import LamportClock
 from recado.protocol.messages import Entry as LogEntry
+from recado.protocol.messages import Run
 from recado.roster import Entry, Roster
-from recado.secured import AddressBook, NodeSecurity
+from recado.secured import AddressBook, ClientSecurity, NodeSecurity
 from recado.settings import Security
 from recado.wire.memory import MemoryHost, MemoryNetwork, Transit
 from recado.wire.ports import OPEN, Principal
@@ -84,6 +86,13 @@ def user(name: str) -> Principal:
     return Principal("key", "", identity("user", name).public)
 
 
+def of_client(known: Roster | None, name: str) -> ClientSecurity | None:
+    """What a user's library is given; None in open mode."""
+    if known is None:
+        return None
+    return ClientSecurity(identity=identity("user", name), roster=known, book=AddressBook(known))
+
+
 def at_the_broker(known: Roster | None, sink: Sink) -> dict[str, Any]:
     """Who gets in there, as `run_broker` is told; nothing in open mode."""
     if known is None:
@@ -93,15 +102,17 @@ def at_the_broker(known: Roster | None, sink: Sink) -> dict[str, Any]:
     return {"doorkeeper": Doorkeeper(lambda: known, lamport=lamport, log=log)}
 
 
-def signed(entries: Sequence[LogEntry], *, by: str, upto: int | None = None) -> list[object]:
-    """Entries from the first of their log on as a run on the wire, signed by a server.
-
-    `upto`: what the signature is over, if not the last of them.
-    """
-    last = entries[-1 if upto is None else upto - 1]
+def over(run: Run, *, by: str) -> bytes:
+    """The signature of a server over the last entry of a run."""
     secret = identity("server", by).signing_secret
-    signature = proof.sign(secret, CLUSTER, last.origin, last.seq, last.hash)
-    return run_fields(msgspec.structs.replace(run_of(list(entries), EMPTY.hash), signature=signature))
+    last = run.first + len(run.entries) - 1
+    return proof.sign(secret, CLUSTER, run.origin, last, chained_hash(run))
+
+
+def signed(entries: Sequence[LogEntry], *, by: str) -> list[object]:
+    """Entries from the first of their log on as a run on the wire, signed by a server."""
+    run = run_of(list(entries), EMPTY.hash)
+    return run_fields(msgspec.structs.replace(run, signature=over(run, by=by)))
 
 
 class SecuredNetwork(MemoryNetwork):

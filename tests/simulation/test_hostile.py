@@ -3,8 +3,10 @@
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from deterministic import run_history
+from fleet import survey, told
 from hostile import FORGED, ExMember, Hostile, Member
 from plans import plan
 from secured_world import FORMER, identity, user
@@ -96,6 +98,13 @@ def test_hostile_keys_get_nothing_and_stop_nothing(seed: int) -> None:
     assert found["clocks"] < 10**6
     assert found["tries"] > 20
     assert found["acknowledged"] > 15
+
+
+@pytest.mark.slow
+def test_storms_over_a_secured_cluster() -> None:
+    """The storms of open mode, all faults and all people, break no promise where everybody has a key."""
+    plans = [msgspec.structs.replace(plan(seed), secured=True) for seed in range(16)]
+    assert [told(result) for result in survey(plans) if result.complaints] == []
 
 
 async def _calm_forgery() -> list[Any]:

@@ -75,6 +75,7 @@ def _cluster(what: Plan) -> Any:
         clock_offset_seconds=3.0,
         clock_drift=5e-5,
         lease_drift=ElectionTimings().drift,
+        secured=what.secured,
         disk=Disk() if what.snapshot_entries is None else Disk(snapshot_entries=what.snapshot_entries),
     )
 
