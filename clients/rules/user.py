@@ -150,14 +150,14 @@ def add_key(
     epilog="\b\nExamples:\n  recado user revoke 'rq:rM' --reason lost       by its beginning\n"
     f"  recado user revoke phone/ana.pub\n\n{CODES}",
 )
-@click.argument("key", metavar="KEY|FILE")
+@click.argument("which", metavar="KEY|FILE")  # `key` is the one that the command speaks with
 @reason_option
 @_for_option
 @user_option
 @where_options
 @json_option
 def revoke(
-    *, key: str, reason: str | None, whose: str | None, user: str | None, where: Where, as_json: bool
+    *, which: str, reason: str | None, whose: str | None, user: str | None, where: Where, as_json: bool
 ) -> None:
     """Revoke a key for ever: nobody can speak or listen with it any more, from this moment.
 
@@ -168,15 +168,15 @@ def revoke(
 
     who, say = who_speaks(where, user), speaker()
     name = whose or who
-    if key.endswith((".pub", ".key")) and Path(key).exists():
+    if which.endswith((".pub", ".key")) and Path(which).exists():
         try:
-            key = z85(read_public(Path(key)).public)
+            which = z85(read_public(Path(which)).public)
         except KeyFileError as error:
             raise Ended(str(error), CONFIGURATION) from None
 
     async def do() -> tuple[Receipt, str]:
         async with open_chat(where, who) as chat:
-            chosen = await _chosen(chat, name, key)
+            chosen = await _chosen(chat, name, which)
             return await chat.revoke_key(chosen, user=name, reason=reason), chosen
 
     receipt, chosen = run(do, where=where)

@@ -39,6 +39,13 @@ def test_command_and_its_options_are_told(name: str, command: click.Command) -> 
             assert told or option in shared, f"{name} {option}"
 
 
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*found, id=found[0]) for found in _commands()])
+def test_no_parameter_takes_another_s_place(name: str, command: click.Command) -> None:
+    """An argument and an option of one name would write over each other when they are read."""
+    names = [parameter.name for parameter in command.params]
+    assert sorted(set(names)) == sorted(names), name
+
+
 def test_no_section_is_about_nothing() -> None:
     """Every section about a command is about one that exists."""
     told = {title for title in SECTIONS if title.startswith("recado ")}
