@@ -1,5 +1,7 @@
 """Who hears what on the bus of a secured cluster: real processes, CURVE sockets, both event loops."""
 
+import os
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -14,7 +16,7 @@ from running_cluster import Cluster, local_cluster
 from recado.client import Chat, Forbidden, KeyUnknown, NotMember, RefusedByServer, Subscription, connect
 from recado.keys import Identity, make_identity, read_identity, z85
 from recado.protocol import codec
-from recado.protocol.publications import BEACON_TOPIC
+from recado.protocol.publications import BEACON_TOPIC, public_topic
 from recado.roster import Roster
 from recado.secured import AddressBook, ClientSecurity
 
@@ -257,6 +259,40 @@ async def _restart(town: Town) -> None:
         spy = Spy(town, ana)
         try:
             await anyio.to_thread.run_sync(spy.wait_for, BEACON_TOPIC)
+        finally:
+            spy.close()
+
+
+@LOOPS
+def test_sighup_ends_what_a_revoked_key_still_has(cluster: Cluster, loop: str) -> None:
+    """The connection of a revoked key hears public channels until SIGHUP at the broker, and no longer."""
+    run(loop, _hang_up, Town(cluster))
+
+
+async def _hang_up(town: Town) -> None:
+    ana, lost = town.person("ana"), town.person("lost")
+    channel = town.name("aberto")
+    async with town.chat(ana) as chat, town.chat(lost) as hers, town.chat(town.operator) as operator:
+        await chat.login()
+        await hers.login()
+        await chat.create_channel(channel)
+        spy = Spy(town, lost)
+        try:
+            spy.socket.setsockopt(zmq.SUBSCRIBE, public_topic(channel))
+            await anyio.to_thread.run_sync(spy.wait_for, BEACON_TOPIC)
+            async with chat.subscribe(channel) as incoming:
+                await operator.revoke_key(z85(lost.public), user=lost.name)
+                await chat.publish(channel, "um")
+                assert await texts(incoming, "um") == ["um"]
+                before = len(town.cluster.log("broker"))
+                os.kill(town.cluster.rows()["broker"]["pid"], signal.SIGHUP)
+                words = ("broker", "begin anew")
+                wait = partial(town.cluster.wait_for_log, *words, seconds=PATIENCE_SECONDS, after=before)
+                await anyio.to_thread.run_sync(wait)
+                await chat.publish(channel, "dois")
+                assert await texts(incoming, "dois") == ["dois"]
+            heard = [codec.unpack(body) for _, body in await anyio.to_thread.run_sync(spy.heard)]
+            assert [said["message"] for said in heard] == ["um"]
         finally:
             spy.close()
 
