@@ -177,6 +177,8 @@ class Requests:
             more["retry_after"] = 1
         if isinstance(refused, RateLimited):
             more["retry_after"] = refused.retry_after
+        if refused.reason is not None:
+            more["reason"] = refused.reason
         if refused.code == "behind":
             more["behind"] = dict(self._node.entries.durable)
         self._refused.add({"service": call.asked.service}, requests=1, code=refused.code)
