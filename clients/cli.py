@@ -113,7 +113,16 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """The console script."""
-    return cli(args=arguments, prog_name="recado")
+    try:
+        return cli(args=arguments, prog_name="recado")
+    except Exception:  # noqa: BLE001 - the outermost boundary: a fault becomes words and an exit code
+        import traceback
+
+        from clients.ending import SOFTWARE
+        from clients.output import words
+
+        words(traceback.format_exc())  # it may repeat what somebody sent
+        sys.exit(SOFTWARE)
 
 
 if __name__ == "__main__":

@@ -18,5 +18,6 @@ def refusal_text(error: RefusedByServer, say: Texts, *, channel: str | None = No
         return text + say("talk.login_first")
     if error.code == "rate_limited":
         return say("refused.wait", what=text, seconds=getattr(error, "retry_after", 1.0))
-    reason = getattr(error, "reason", None)
-    return say("refused.reason", what=text, reason=reason) if reason else text
+    if error.reason is None or text.endswith(printable(error.reason)):
+        return text
+    return say("refused.reason", what=text, reason=error.reason)

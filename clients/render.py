@@ -57,13 +57,13 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def tell_receipt(receipt: Receipt, text: str, *, as_json: bool, **fields: Any) -> None:
+def tell_receipt(receipt: Receipt, what: str, /, *, as_json: bool, **fields: Any) -> None:
     """What was done, and how far it is kept: `acks` durable copies of as many servers."""
     if as_json:
         document(**fields, **receipt_json(receipt))
         return
     copies = f"{receipt.acks}/{receipt.of}" if receipt.of else str(receipt.acks)
-    words(speaker()("talk.receipt", what=text, copies=copies, clock=receipt.clock))
+    words(speaker()("talk.receipt", what=what, copies=copies, clock=receipt.clock))
 
 
 def key_text(key: Key) -> str:

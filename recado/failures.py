@@ -99,10 +99,12 @@ class RefusedByServer(ChatError):
 
     `code` is stable and for programs (empty if the server gave none that is known), `text` is for
     people, `server` who refused (empty: this library did, before anything was sent).  `certain` is False
-    if another server had been asked before without an answer: that one may have kept it.
+    if another server had been asked before without an answer: that one may have kept it.  `reason`: of who
+    is muted, banned or put out, in the words of who did it (None: not told).
     """
 
     certain = True
+    reason: str | None = None
 
     def __init__(self, code: str, text: str, *, server: str = "") -> None:
         super().__init__(text or code)
@@ -229,7 +231,10 @@ def refusal(data: Mapping[str, Any], *, server: str) -> RefusedByServer:
     kind = _KINDS.get(code, RefusedByServer)
     if issubclass(kind, Busy):
         return kind(code, text, server=server, retry_after=seconds_of(data.get("retry_after"), default=1.0))
-    return kind(code, text, server=server)
+    error = kind(code, text, server=server)
+    reason = data.get("reason")
+    error.reason = reason if isinstance(reason, str) and reason else None
+    return error
 
 
 def refused_here(refused: Refused) -> RefusedByServer:

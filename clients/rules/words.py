@@ -17,7 +17,7 @@ RULE_WORDS: dict[str, Text] = {
     "rule.deop": Text("{who} não opera mais #{channel}", "{who} no longer operates #{channel}"),
     "rule.voice": Text("{who} tem voz em #{channel}", "{who} has a voice on #{channel}"),
     "rule.devoice": Text("{who} não tem mais voz em #{channel}", "{who} has no voice on #{channel} any more"),
-    "rule.mute": Text("{who} está silenciado em #{channel}", "{who} is muted on #{channel}"),
+    "rule.mute": Text("{who} não pode mais falar em #{channel}", "{who} is muted on #{channel}"),
     "rule.unmute": Text("{who} pode falar em #{channel} outra vez", "{who} may speak on #{channel} again"),
     "rule.ban": Text("{who} foi banido de #{channel}", "{who} is banned from #{channel}"),
     "rule.unban": Text("{who} não está mais banido de #{channel}", "{who} is not banned from #{channel} now"),

@@ -96,14 +96,16 @@ class Channels:
             if self._secured:
                 raise Missing("channel_missing", wire_text("channel_missing"))
             return None
-        _refuse(channel.reading_problem(uid, operator=operator))
+        code = channel.reading_problem(uid, operator=operator)
+        _refuse(code, reason=channel.reason_of(code or "", uid))
         return channel
 
     def check_say(self, uid: bytes, name: str, *, operator: bool = False) -> None:
         """Raises `Missing` or `Refused` for who may not publish there."""
         channel = self.rules.channel(name)
         if channel is not None:
-            _refuse(channel.publishing_problem(uid, operator=operator))
+            code = channel.publishing_problem(uid, operator=operator)
+            _refuse(code, reason=channel.reason_of(code or "", uid))
         elif self._secured:
             founder, private = self._pending.get(name, (None, True))
             if private and founder != uid:
@@ -122,6 +124,7 @@ class Channels:
             raise Refused("name_confusable", wire_text("name_confusable"))
 
 
-def _refuse(code: str | None) -> None:
+def _refuse(code: str | None, *, reason: str | None = None) -> None:
     if code is not None:
-        raise Refused(code, wire_text(code))
+        text = wire_text(code)
+        raise Refused(code, f"{text}: {reason}" if reason else text, reason=reason)

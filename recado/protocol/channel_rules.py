@@ -32,6 +32,13 @@ from recado.protocol.messages import Entry, Kind
 Key = tuple[int, str, int]  # (lamport, origin, seq): the total order
 _AGAINST = frozenset({"uninvite", "deop", "devoice", "mute", "ban", "kick"})  # what a founder is safe from
 
+# What one is told why: the error's code, the rules that give its reason, those that end it.
+_WHY = (
+    ("muted", {"mute"}, {"unmute"}),
+    ("banned", {"ban"}, {"unban"}),
+    ("channel_closed", {"kick", "uninvite"}, {"invite", "op"}),
+)
+
 
 class Topic(NamedTuple):
     """A channel's topic: whose words, since when."""
@@ -70,6 +77,7 @@ class Channel(msgspec.Struct, kw_only=True):
     muted: set[bytes] = msgspec.field(default_factory=set)
     banned: set[bytes] = msgspec.field(default_factory=set)
     generation: int = 0
+    reasons: dict[tuple[str, bytes], str] = msgspec.field(default_factory=dict)  # by error code
 
     def is_operator(self, uid: bytes | None) -> bool:
         """Whether they may give rules here."""
@@ -96,6 +104,10 @@ class Channel(msgspec.Struct, kw_only=True):
         if uid in self.muted:
             return "muted"
         return "moderated" if self.moderated and uid not in self.voices else None
+
+    def reason_of(self, code: str, uid: bytes | None) -> str | None:
+        """Why somebody who is refused with that error's code was muted, banned or put out."""
+        return None if uid is None else self.reasons.get((code, uid))
 
     def ruling_problem(self, uid: bytes, said: rules.ChannelDeed) -> str | None:
         """Why they may not give this rule, as an error's code."""
@@ -128,6 +140,7 @@ class Channel(msgspec.Struct, kw_only=True):
         whom = rules.uid_of_hex(said.who)
         if whom is not None:
             self._apply_to(whom, said.do)
+            self._note_reason(whom, said)
 
     def _apply_to(self, whom: bytes, do: str) -> None:
         match do:
@@ -154,6 +167,13 @@ class Channel(msgspec.Struct, kw_only=True):
                 self.banned.add(whom)
             case "unban":
                 self.banned.discard(whom)
+
+    def _note_reason(self, whom: bytes, said: rules.ChannelDeed) -> None:
+        for code, given_by, ended_by in _WHY:
+            if said.do in given_by or said.do in ended_by:
+                self.reasons.pop((code, whom), None)
+            if said.do in given_by and said.reason:
+                self.reasons[code, whom] = said.reason
 
     def _depose(self, whom: bytes) -> None:
         self.operators.discard(whom)

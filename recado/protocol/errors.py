@@ -26,12 +26,14 @@ class Refused(ProtocolError):
     """A well-formed request that is not carried out; nothing was kept.
 
     `code` is stable (`user_empty`, `channel_missing`, `id_reused`, `busy`, …); `text` is for people.
+    `reason`: in the words of who muted, banned or put out the one who asks.
     """
 
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(self, code: str, text: str, *, reason: str | None = None) -> None:
         super().__init__(text)
         self.code = code
         self.text = text
+        self.reason = reason
 
 
 class InvalidEntry(ProtocolError):

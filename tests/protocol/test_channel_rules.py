@@ -196,3 +196,19 @@ def test_the_rules_of_a_channel_are_limited(monkeypatch: pytest.MonkeyPatch) -> 
     assert channels.refusal("geral", ANA, rules.ChannelDeed(do="public")) == "rules_full"
     by_operator = rules.ChannelDeed(do="public", by=rules.OPERATOR)
     assert channels.refusal("geral", ANA, by_operator) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "does", "undoes"),
+    [("muted", "mute", "unmute"), ("banned", "ban", "unban"), ("channel_closed", "kick", "invite")],
+)
+def test_who_is_refused_is_told_why(code: str, does: str, undoes: str) -> None:
+    """The reason is that of the last such rule, of that user alone, and goes when the rule ends."""
+    first = about_channel(ANA, does, BIA, at=2, reason="barulho")
+    channel = state(START, first)
+    assert channel.reason_of(code, BIA) == "barulho"
+    assert channel.reason_of(code, CAIO) is None
+    assert channel.reason_of("moderated", BIA) is None
+    again = about_channel(ANA, does, BIA, at=3)
+    assert state(START, first, again).reason_of(code, BIA) is None
+    assert state(START, first, about_channel(ANA, undoes, BIA, at=3)).reason_of(code, BIA) is None

@@ -1,5 +1,6 @@
 """The one sanitiser: nothing that acts on a terminal or in a log gets through."""
 
+import json
 import re
 import unicodedata
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recado.protocol.limits import COMBINING_MARKS_MAX
-from recado.protocol.printable import acts, printable
+from recado.protocol.printable import acts, printable, printable_json
 
 ACTING = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
@@ -52,3 +53,11 @@ def test_what_is_kept_on_request() -> None:
 def test_ten_thousand_marks() -> None:
     """A storm of marks on one letter: eight remain marks."""
     assert printable("a" + "\u0301" * 10_000).count("\u0301") == COMBINING_MARKS_MAX
+
+
+@given(st.recursive(st.text(st.characters()), lambda inner: st.dictionaries(st.text(), inner)))
+def test_json_is_read_back_as_it_was(value: object) -> None:
+    """In JSON what acts is escaped as JSON does: nothing acts, nothing is lost."""
+    document = printable_json(json.dumps(value, ensure_ascii=False))
+    assert not acts(document)
+    assert json.loads(document) == value
