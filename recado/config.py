@@ -186,6 +186,7 @@ def _expected(error: msgspec.ValidationError, setting: Setting) -> str:
         shape = (
             "tcp://HOST:PORT or ipc://PATH" if "tcp" in text else "letters, digits, `_` and `-`, at most 32"
         )
+        shape = "127.0.0.1:PORT" if "localhost" in text else shape
         text = f"Expected {shape}{where[1]}{where[2]}"
     choices = _choices(setting.type)
     if choices:

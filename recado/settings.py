@@ -250,6 +250,19 @@ class Log(Section, frozen=True, kw_only=True):
     ] = ""
 
 
+class Observe(Section, frozen=True, kw_only=True):
+    """Metrics, health and status over HTTP, for programs on the same host (docs/observability.md)."""
+
+    listen: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^(127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|\[::1\]|localhost):[0-9]{1,5}$",
+            description="Loopback address and port, as in `127.0.0.1:9555`, of `/metrics`, `/livez`, "
+            "`/readyz` and `/status`; port 0: any that is free; empty: none of them.",
+        ),
+    ] = ""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration of one process."""
 
@@ -263,6 +276,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     disk: Disk = Disk()
     timings: Timings = Timings()
     log: Log = Log()
+    observe: Observe = Observe()
 
     @property
     def secured(self) -> bool:

@@ -1,16 +1,18 @@
 """``recado-broker``, also ``python -m daemons.broker``: the broker as a process, on ZeroMQ."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import trio
 
+from daemons.broker import observed
 from daemons.broker.app import TaskStatus, run_broker
 from daemons.broker.doorkeeper import Doorkeeper
 from daemons.shared.command import main_of
 from daemons.shared.logging import Logger, get_logger, open_sink
+from daemons.shared.observe import observing
 from daemons.shared.process import Life
 from daemons.shared.refusals import tell_refusals
-from daemons.shared.secured import network_of, reload_on_hangup, wire_security
+from daemons.shared.secured import doors_of, network_of, reload_on_hangup, wire_security
 from recado.config import Config
 from recado.protocol.lamport import LamportClock
 from recado.roster import Roster
@@ -32,7 +34,14 @@ async def broker(config: Config, life: Life) -> None:
             current, domain="requests", authenticate=doorkeeper.authenticate if doorkeeper else _nobody
         )
         options = WireOptions(linger_seconds=config.timings.linger_seconds)
-        async with network_of(current, options, security=security) as network, trio.open_nursery() as duties:
+        async with (
+            observing(config, life, program="broker", log=lambda: log) as observer,
+            network_of(current, options, security=security) as network,
+            trio.open_nursery() as duties,
+        ):
+
+            def doors() -> dict[str, Any]:
+                return doors_of(network, security)
 
             async def started(*, task_status: TaskStatus) -> None:
                 await run_broker(
@@ -42,13 +51,14 @@ async def broker(config: Config, life: Life) -> None:
                     lamport=lamport,
                     doorkeeper=doorkeeper,
                     stopping=life.stopping,
+                    opened=lambda port: observed.show(observer, port, doors=doors),
                     task_status=task_status,
                 )
 
             if security is not None:
                 duties.start_soon(tell_refusals, network, security, log)
             async with trio.open_nursery() as nursery:
-                life.ready(await nursery.start(started))
+                life.ready({**(await nursery.start(started)), **observer.listens})
             duties.cancel_scope.cancel()
 
 

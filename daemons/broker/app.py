@@ -16,6 +16,7 @@ It keeps nothing: a broker that dies loses publications under way, which are hin
 which clients ask for again.
 """
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import trio
@@ -40,12 +41,13 @@ async def run_broker(
     lamport: LamportClock | None = None,
     doorkeeper: Doorkeeper | None = None,
     stopping: trio.Event | None = None,
+    opened: Callable[[RoundRobin | None], None] | None = None,
     task_status: TaskStatus = _IGNORED,
 ) -> None:
     """Run until `stopping` is set (then what was taken is answered first) or until cancelled.
 
     `task_status` is given where it listens: ``{"xsub": …, "xpub": …, "request": …}``.  `doorkeeper`: in
-    secured mode, who gets in and what each may hear.
+    secured mode, who gets in and what each may hear.  `opened` is given the request port, if there is one.
     Raises `WireError` if an address is taken.
     """
     lamport = lamport or LamportClock()
@@ -62,6 +64,7 @@ async def run_broker(
         askers = [await ends.enter_async_context(network.asker(address)) for address in servers]
         if doorkeeper is not None:
             doorkeeper.askers = askers
+        round_robin: RoundRobin | None = None
         async with trio.open_nursery() as probes:
             forward = Forwarding(network, settings, doorkeeper)
             listen = {**await probes.start(forward.run), **listen}
@@ -81,6 +84,8 @@ async def run_broker(
                         duties.start_soon(round_robin.tallies.run)
                     if doorkeeper is not None:
                         duties.start_soon(doorkeeper.review)
+                    if opened is not None:
+                        opened(round_robin)
                     lamport.tick()
                     log.info("broker ready", **listen)
                     task_status.started(listen)

@@ -81,9 +81,15 @@ class RoundRobin:
         self._deadline_seconds = settings.deadline_seconds
         self._skip_seconds = settings.skip_seconds
         self._wall = wall
+        self.taken = 0  # requests, since the start
         self._outstanding = 0
         self._outstanding_bytes = 0
         self.rotation = Rotation([asker.address for asker in askers])
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that were taken and are not answered yet."""
+        return self._outstanding
 
     async def serve(self) -> None:
         """Take requests for ever."""
@@ -92,6 +98,7 @@ class RoundRobin:
                 self._take(incoming)
 
     def _take(self, incoming: Incoming) -> None:
+        self.taken += 1
         try:
             if incoming.body is None:
                 raise Malformed("a request is one frame")

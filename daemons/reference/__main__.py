@@ -6,9 +6,11 @@ from typing import NoReturn
 
 import trio
 
+from daemons.reference import observed
 from daemons.reference.app import TaskStatus, run_reference
 from daemons.shared.command import main_of
 from daemons.shared.logging import get_logger, open_sink
+from daemons.shared.observe import observing
 from daemons.shared.process import Life
 from daemons.shared.refusals import tell_refusals
 from daemons.shared.secured import as_listed, everybody, network_of, reload_on_hangup, wire_security
@@ -27,7 +29,11 @@ async def reference(config: Config, life: Life) -> None:
         life.on_reload.append(sink.reopen)
         log = get_logger(config.node.name or "reference", lambda: lamport.value, sink=sink)
         reload_on_hangup(life, current, lambda: log)
-        async with network_of(current, security=security) as network, trio.open_nursery() as duties:
+        async with (
+            observing(config, life, program="reference", log=lambda: log) as observer,
+            network_of(current, security=security) as network,
+            trio.open_nursery() as duties,
+        ):
 
             async def started(*, task_status: TaskStatus) -> None:
                 await run_reference(
@@ -38,13 +44,14 @@ async def reference(config: Config, life: Life) -> None:
                     listed=as_listed(current),
                     lamport=lamport,
                     stopping=life.stopping,
+                    opened=lambda node: observed.show(observer, node),
                     task_status=task_status,
                 )
 
             if security is not None:
                 duties.start_soon(tell_refusals, network, security, log)
             async with trio.open_nursery() as nursery:
-                life.ready(await nursery.start(started))
+                life.ready({**(await nursery.start(started)), **observer.listens})
             duties.cancel_scope.cancel()
 
 

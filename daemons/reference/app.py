@@ -15,6 +15,7 @@ enter something is for the policy to say; in open mode anybody.
 """
 
 import time
+from collections.abc import Callable
 
 import trio
 
@@ -43,14 +44,16 @@ async def run_reference(
     listed: Listed = as_proved,
     lamport: LamportClock | None = None,
     stopping: trio.Event | None = None,
+    opened: Callable[[Node], None] | None = None,
     task_status: TaskStatus = _IGNORED,
 ) -> None:
     """Run until `stopping` is set or until cancelled.  The store is the caller's to close.
 
     `listed`: in secured mode, a principal as the roster says at this moment.
 
-    `task_status` is given where it listens: ``{"reference": address}``.  Raises `WireError` if the
-    address is taken, `StorageFailed` if the disk failed.
+    `opened` is given what the tasks share.  `task_status` is given where it listens:
+    ``{"reference": address}``.
+    Raises `WireError` if the address is taken, `StorageFailed` if the disk failed.
     """
     lamport = lamport or LamportClock()
     log = get_logger(config.node.name or "reference", lambda: lamport.value, sink=sink)
@@ -68,6 +71,8 @@ async def run_reference(
             duties.start_soon(record, node)
             lamport.tick()
             log.info("reference ready", listen=listener.address, known=node.registry.known)
+            if opened is not None:
+                opened(node)
             task_status.started({"reference": listener.address})
             await stop.wait()
             duties.cancel_scope.cancel()

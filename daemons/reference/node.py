@@ -1,6 +1,7 @@
 """What the reference's tasks share: the registry, its store, the clock and the log."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import trio
@@ -33,6 +34,7 @@ class Node:
         self.log = log
         self.wall = wall
         self.started_at = trio.current_time()
+        self.asked: Counter[str] = Counter()  # requests by service, of those that are offered
         self._store = store
         self._expiry_seconds = expiry_seconds
         self._seen: dict[str, float] = {}  # by name, so no larger than the registry

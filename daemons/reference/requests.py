@@ -23,6 +23,7 @@ from recado.wire.ports import OPEN, Listener, Outgoing, Principal
 from storage.database import StorageFull
 
 Handler = Callable[[Request], dict[str, Any]]
+OTHER = "other"  # services that are not offered here, by whatever name
 _ROLES = {"key": Role.STRANGER}  # a key is nobody's here: users are known at the servers
 
 
@@ -66,6 +67,7 @@ class Requests:
         node = self._node
         node.lamport.receive_unsigned(asked.clock, now=trio.current_time())
         handler = self._handlers.get(asked.service)
+        node.asked[asked.service if handler else OTHER] += 1
         if handler is None:
             self._unknown.add({"service": asked.service}, requests=1)
             code = "service_not_offered" if asked.known else "service_unknown"
@@ -143,12 +145,15 @@ class Requests:
         return {"time": self._node.wall()}
 
     def _status(self, _: Request) -> dict[str, Any]:
-        registry = self._node.registry
-        return {
-            "status": "OK",
-            "role": "reference",
-            "version": __version__,
-            "active": len(registry.active()),
-            "known": registry.known,
-            "uptime": int(trio.current_time() - self._node.started_at),
-        }
+        return {"status": "OK", **describe(self._node)}
+
+
+def describe(node: Node) -> dict[str, Any]:
+    """How the reference sees itself."""
+    return {
+        "role": "reference",
+        "version": __version__,
+        "active": len(node.registry.active()),
+        "known": node.registry.known,
+        "uptime": int(trio.current_time() - node.started_at),
+    }

@@ -9,11 +9,14 @@ from typing import NoReturn
 
 import trio
 
+from daemons.server import observed
 from daemons.server.app import run_server
 from daemons.server.commit import commit_in_thread
-from daemons.server.node import Surroundings
+from daemons.server.node import Node, Surroundings
+from daemons.server.status import describe
 from daemons.shared.command import main_of
 from daemons.shared.logging import Logger, get_logger, open_sink
+from daemons.shared.observe import observing
 from daemons.shared.process import Life
 from daemons.shared.refusals import tell_refusals
 from daemons.shared.secured import doors_of, everybody, network_of, reload_on_hangup, wire_security
@@ -62,14 +65,24 @@ async def serve(config: Config, life: Life) -> None:
         )
         try:
             async with (
+                observing(config, life, program="server", log=lambda: loggers[-1]) as observer,
                 network_of(current, options, security=security) as network,
                 trio.open_nursery() as beside,
             ):
 
+                def opened(node: Node) -> None:
+                    observer.show(
+                        observed.FAMILIES,
+                        samples=lambda: observed.samples(node),
+                        status=lambda: describe(node),
+                    )
+                    if store.path is not None:
+                        beside.start_soon(node.meters.watch_room, store.path)
+
                 def ready(listen: dict[str, str]) -> None:
                     if security is not None:
                         beside.start_soon(tell_refusals, network, security, loggers[-1])
-                    life.ready(listen)
+                    life.ready({**listen, **observer.listens})
 
                 await run_server(
                     config,
@@ -81,6 +94,7 @@ async def serve(config: Config, life: Life) -> None:
                     ready=ready,
                     in_force=current,
                     doors=lambda: doors_of(network, security),
+                    opened=opened,
                 )
                 beside.cancel_scope.cancel()
         finally:

@@ -64,6 +64,7 @@ class Server:
         self.elections = Elections(node, askers)
         rounds = ClockRounds(node, askers, gate)
         self.elections.changed.append(rounds.changed)
+        node.meters.offsets_ms = rounds.offsets_ms
         self.replication = Replication(node, askers)
         self.announcements = Announcements(node, self.elections, out=out, inward=inward)
         writes = Writes(node)
@@ -140,11 +141,12 @@ async def run_server(
     ready: Callable[[dict[str, str]], None],
     in_force: InForce | None = None,
     doors: Callable[[], dict[str, Any]] = dict,
+    opened: Callable[[Node], None] | None = None,
 ) -> None:
     """Serve until `stopping`.  The caller owns the network and the store, and closes them afterwards.
 
     `in_force`: keys, roster and rates, looked at anew by each request; None: open mode.  `doors`: what
-    `status` tells of connections.
+    `status` tells of connections.  `opened` is given the node as soon as everything is bound.
     """
     node = Node(config, store=store, surroundings=surroundings, log=log, in_force=in_force)
     node.doors = doors
@@ -154,6 +156,8 @@ async def run_server(
     server = Server(node)
     async with AsyncExitStack() as stack:
         await server.open(network, stack)
+        if opened is not None:
+            opened(node)
         async with trio.open_nursery() as followers:
             for task in server.followers:
                 followers.start_soon(task)

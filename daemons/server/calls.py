@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from daemons.server.clock_tags import ClockTags
+from daemons.server.meters import Meters
 from recado.protocol import codec
 from recado.protocol.disciplined import DisciplinedClock
 from recado.protocol.errors import Refused
@@ -23,6 +24,7 @@ class Replies:
         self.clock = clock
         self.tags = tags
         self.time = time
+        self.meters = Meters()
         self.listener: Listener | None = None
         self.unreachable = 0  # replies whose client was gone
         self.timestamp = 0  # seconds, as of the latest `refresh`
@@ -56,7 +58,7 @@ class Replies:
 class Call:
     """A request and where its reply goes.  Exactly one of `reply` and `refuse` is called, once."""
 
-    __slots__ = ("actor", "asked", "checked", "counted", "envelope", "id", "principal", "replies")
+    __slots__ = ("actor", "asked", "checked", "counted", "envelope", "id", "principal", "replies", "since")
 
     def __init__(
         self, asked: Asked, envelope: tuple[bytes, ...], replies: Replies, principal: Principal = OPEN
@@ -66,6 +68,7 @@ class Call:
         self.actor = _ANYBODY  # and who that is at this moment
         self.envelope = envelope
         self.replies = replies
+        self.since = replies.meters.now  # when it came, monotonic seconds
         self.id: bytes | None = None  # of a write: as given or derived; None: to be minted
         self.counted = False  # as an operation of a client, if it is answered with success
         self.checked = False  # the peers were asked before this is refused as missing
@@ -74,6 +77,7 @@ class Call:
         """Answer; anything but an `erro` is success."""
         if self.counted and data.get("status") != "erro":
             self.replies.accepted += 1
+        self.replies.meters.answered(self.asked.service, data.get("code"), since=self.since)
         self.replies.add(self.envelope, self.asked.service, data, asked_clock=self.asked.clock)
 
     def refuse(self, refused: Refused, more: Mapping[str, Any] | None = None) -> None:

@@ -74,6 +74,7 @@ class GroupCommit:
         self.sign: Sign | None = None  # what a commit of these entries needs of our own signatures
         self.signed: Mapping[Place, bytes | None] = {}  # the signatures in the latest commit
         self.make_room: Callable[[], bool] = lambda: False  # gives the reserve up; whether there was one
+        self.took: Callable[[float, int], None] = lambda _seconds, _entries: None  # told of each commit
         self.commits = 0
         self.full = False
         self.paused = False  # nothing is taken: the file is being exchanged
@@ -217,6 +218,7 @@ class GroupCommit:
                 if await self._commit(items, facts, batch):
                     break
                 await trio.sleep(LOCKED_SECONDS)
+            self.took(trio.current_time() - self.out_since, len(batch.entries))
             self.out_since = None
             self._done.set()
             self._done = trio.Event()

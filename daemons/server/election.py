@@ -183,7 +183,9 @@ class Elections:
         self._carry_out([])
 
     def _changed(self, epoch: Epoch | None, *, leading: bool) -> None:
-        self._node.coordinator = epoch.name if epoch else None
+        before, self._node.coordinator = self._node.coordinator, epoch.name if epoch else None
+        if self._node.coordinator != before:
+            self._node.meters.coordinator_is(known=epoch is not None, wall_ms=self._node.wall_ms())
         self._node.epoch_number = epoch.n if epoch else self.bully.epoch.n
         for tell in self.changed:
             tell(epoch, leading)

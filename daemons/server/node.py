@@ -89,12 +89,15 @@ class Node:
         security = self.in_force.security
         self.tags = ClockTags(self.clock, b"" if security is None else security.cluster_key)
         self.replies = Replies(self.clock, self.time, self.tags)
+        self.meters = self.replies.meters
+        self.meters.started_ms = int(surroundings.wall() * 1000)
         self.acks: Acknowledgements[Waiting] = Acknowledgements(
             self.name, (m.name for m in self.members), wait_seconds=config.timings.ack_wait_seconds
         )
         self.links = {peer.name: VectorLink() for peer in self.peers}
         self.commits = GroupCommit(self.entries, store, committer=surroundings.committer, now_ms=self.wall_ms)
         self.commits.flush = self.replies.flush
+        self.commits.took = self.meters.committed
         self.commits.appliers.append(lambda _entries: self.refresh())
         self.batch_now = surroundings.now()  # monotonic seconds and
         self.batch_ms = 0  # shown milliseconds, as of the batch that is being handled
@@ -108,7 +111,7 @@ class Node:
         self.tallies = Tallies(self.log, surroundings.now)  # flushed by the request room's clock
         self.refused_runs = 0  # of peers, because of their signature
         self.run_refused = self.tallies.of("run refused", level="error")
-        self._strangers: set[tuple[str | None, str | None]] = set()
+        self.strangers: set[tuple[str | None, str | None]] = set()
         self.draining = False
         # A3: an empty disk may be a lost one; before the peers were asked, stamps would be too small.
         self.fresh = bool(self.peers) and not self.entries.heads
@@ -156,9 +159,19 @@ class Node:
 
     def refresh(self) -> None:
         """Look at the clocks once for a whole batch: every look costs as much as a short request."""
-        self.batch_now = self.surroundings.now()
+        self.batch_now = self.meters.now = self.surroundings.now()
         self.batch_ms = self.wall_ms()
         self.replies.refresh()
+
+    @property
+    def disk_state(self) -> str:
+        """Whether writes are taken: "ok", or "full", or "slow"."""
+        return "full" if self.commits.full else "slow" if self.commits.slow else "ok"
+
+    def spread_ms(self) -> float | None:
+        """Between the earliest and the latest clock that the last rounds measured; None: none did."""
+        known = [0.0, *self.meters.offsets_ms.values()]
+        return round(max(known) - min(known), 3) if len(known) > 1 else None
 
     def lease_now(self) -> float:
         """Seconds of a clock that does not stop while the machine is suspended."""
@@ -232,9 +245,9 @@ class Node:
     def complain_of_stranger(self, name: str | None, cluster: str | None) -> None:
         """One line for each server that is no member: somebody's configuration is wrong."""
         stranger = (name, cluster)
-        if stranger in self._strangers or len(self._strangers) >= MEMBER_COMPLAINTS_MAX:
+        if stranger in self.strangers or len(self.strangers) >= MEMBER_COMPLAINTS_MAX:
             return
-        self._strangers.add(stranger)
+        self.strangers.add(stranger)
         self.log.warning(
             "a server that is no member is refused",
             server=name,

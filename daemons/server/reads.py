@@ -6,8 +6,7 @@ from typing import Any
 from daemons.server.calls import Call
 from daemons.server.drafts import Missing
 from daemons.server.node import Node
-from recado import __version__
-from recado.contradictions import exposed
+from daemons.server.status import describe
 from recado.protocol import names
 from recado.protocol.errors import Refused
 from recado.protocol.limits import (
@@ -19,13 +18,11 @@ from recado.protocol.limits import (
 )
 from recado.protocol.messages import Audit, Entry, History, Kind, Names, Read, Request
 from recado.protocol.policy import Role
-from recado.protocol.vector import Vector, ahead, covers
-from recado.settings import Member
+from recado.protocol.vector import Vector, covers
 from recado.texts import wire_text
 from storage.replica import MessageRow
 
 NAMES_ORIGINS_MAX = 16  # told with lists of names; all servers have long had what older ones hold
-INSECURE_TEXT = "Quem alcança estas portas escreve em nome de qualquer um (security.insecure)"
 BEHIND_TEXT = "Este servidor ainda não tem o que você já viu"
 _NAME_PREFIX_BYTES = 2  # a short text's type and length in MessagePack
 _NAME_BYTES_PACKED_MAX = NAME_BYTES_MAX + _NAME_PREFIX_BYTES
@@ -141,61 +138,10 @@ class Reads:
         call.reply({"status": "OK", **told, "addresses": [member.address for member in node.members]})
 
     def status(self, call: Call, _asked: Request) -> None:
-        call.reply({"status": "OK", **self._describe()})
+        call.reply({"status": "OK", **describe(self._node)})
 
     def who_coordinator(self, call: Call, _asked: Request) -> None:
         call.reply({"status": "OK", "coordinator": self._node.coordinator or ""})
-
-    def _describe(self) -> dict[str, Any]:
-        node = self._node
-        durable = node.entries.durable
-        return {
-            "server": node.name,
-            "version": __version__,
-            "boot": node.boot,
-            "rank": node.rank,
-            "coordinator": node.coordinator or "",
-            "epoch": node.epoch_number,
-            **node.election(),
-            "of": node.acks.of,
-            "members": [member.name for member in node.members],
-            "brokers": [broker.xpub for broker in node.config.cluster.brokers],
-            "peers": [self._peer(peer) for peer in node.peers],
-            "entries": sum(durable.values()),
-            "origins": len(durable),
-            "offset_ms": round(node.time.offset * 1000, 3),
-            "waiting": node.acks.waiting,
-            "backlog": node.commits.backlog,
-            "bootstrap": node.bootstrap,
-            "damaged": node.damage(),
-            "disk": "full" if node.commits.full else "slow" if node.commits.slow else "ok",
-            "security": self._security(),
-        }
-
-    def _security(self) -> dict[str, Any]:
-        """How protected this server is; `warning` is for people to see."""
-        node = self._node
-        told: dict[str, Any] = {"mode": "open", "rate_limited": node.rationing.refused, **node.doors()}
-        if node.security is not None:
-            registration = node.in_force.config.security.registration
-            return {**told, "mode": "secured", "registration": registration}
-        reachable = exposed(node.config)
-        if reachable:
-            told |= {"mode": "insecure", "warning": INSECURE_TEXT, "exposed": list(reachable)}
-        return told
-
-    def _peer(self, peer: Member) -> dict[str, Any]:
-        """How far a peer is behind this server: `lag` counts entries it has not confirmed."""
-        confirmed = self._node.acks.confirmed[peer.name]
-        missing = ahead(self._node.entries.durable, confirmed)
-        lag = sum(seq - confirmed.get(origin, 0) for origin, seq in missing.items())
-        return {
-            "name": peer.name,
-            "address": peer.address,
-            "rank": peer.rank,
-            "lag": lag,
-            "silent": peer.name in self._node.silent,
-        }
 
     def _check_session(self, asked: Read) -> None:
         if asked.session and not covers(self._node.entries.durable, asked.session):

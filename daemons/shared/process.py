@@ -77,6 +77,11 @@ class Life:
             line = json.dumps({"ready": True, "listen": dict(listen), "pid": os.getpid()}) + "\n"
             _tell_parent(int(number), line.encode())
 
+    @property
+    def serving(self) -> bool:
+        """Ready, and not asked to stop."""
+        return self._ready and not self.stopping.is_set()
+
     def status(self, text: str) -> None:
         """One line for ``systemctl status``."""
         sd_notify(f"STATUS={printable(text)}", env=self._env)

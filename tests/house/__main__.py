@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.house import configuration_page, protocol_page, security_page
+from tests.house import configuration_page, metrics_page, protocol_page, security_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -11,6 +11,7 @@ if __name__ == "__main__":
         ("configuration.md", configuration_page.rewritten),
         ("protocol.md", protocol_page.rewritten),
         ("security.md", security_page.rewritten),
+        ("observability.md", metrics_page.rewritten),
     ):
         page = DOCS / name
         page.write_text(rewritten(page.read_text("utf-8")), "utf-8")
