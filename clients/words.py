@@ -224,6 +224,9 @@ WORDS: dict[str, Text] = {
   /users  /channels    lista usuários, canais
   /create NOME         cria um canal e entra nele
   /join NOME           entra num canal; /leave sai
+  /info  /topic TEXTO  o que vale no canal, seu assunto
+  /invite /op /voice /mute /ban /kick NOME [MOTIVO]   (e /un… /de…)
+  /private /public /moderated /resign
   /msg NOME TEXTO      mensagem direta ("nome com espaço")
   /history [N]         mensagens anteriores do canal
   /status  /menu  /quit
@@ -234,6 +237,9 @@ WORDS: dict[str, Text] = {
   /users  /channels    list users, channels
   /create NAME         create a channel and join it
   /join NAME           join a channel; /leave leaves
+  /info  /topic TEXT   what is so in the channel, its topic
+  /invite /op /voice /mute /ban /kick NAME [REASON]   (and /un… /de…)
+  /private /public /moderated /resign
   /msg NAME TEXT       direct message ("name with spaces")
   /history [N]         earlier messages of the channel
   /status  /menu  /quit

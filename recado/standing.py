@@ -56,7 +56,8 @@ class ChannelInfo:
 class Deed:
     """One change about a user or in a channel: `user` did `do`, perhaps to `who`, and why.
 
-    `operator`: of the cluster.  `text`: a channel's topic; `public_key`, `role`: of what is said of a user.
+    `operator`: of the cluster.  `text`: a channel's topic; `public_key`, `role`: of what is said of a user;
+    `token`: the hash of an invitation, with which it is taken back.
     """
 
     user: str
@@ -68,6 +69,7 @@ class Deed:
     operator: bool
     role: str | None
     public_key: str | None
+    token: str | None
     timestamp: int
     key: Key | None
 
@@ -150,6 +152,7 @@ def _deed(data: Mapping[str, Any]) -> Deed:
         reason=optional(data, "reason", str),
         operator=data.get("operator") is True,
         role=optional(data, "role", str),
+        token=optional(data, "token", str),
         public_key=optional(data, "public_key", str),
         timestamp=whole(data.get("timestamp")) or 0,
         key=key_of(data.get("key")),

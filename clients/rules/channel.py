@@ -78,12 +78,19 @@ def info(*, name: str, user: str | None, where: Where, as_json: bool) -> None:
 
 
 def _rule(
-    do: str, channel_name: str, *, user: str | None, where: Where, as_json: bool, **said: str | None
+    do: str,
+    channel_name: str,
+    *,
+    user: str | None,
+    level: str | None,
+    where: Where,
+    as_json: bool,
+    **said: str | None,
 ) -> None:
     who = who_speaks(where, user)
 
     async def carry_out() -> Receipt:
-        async with open_chat(where, who) as chat:
+        async with open_chat(where, who, level=level) as chat:
             return await deeds.channel_rule(chat, do, channel_name, **said)
 
     receipt = run(carry_out, where=where, channel=channel_name)
@@ -102,11 +109,21 @@ def _rule(
 @click.argument("text")
 @reason_option
 @user_option
+@level_option
 @where_options
 @json_option
-def topic(*, name: str, text: str, reason: str | None, user: str | None, where: Where, as_json: bool) -> None:
+def topic(
+    *,
+    name: str,
+    text: str,
+    reason: str | None,
+    user: str | None,
+    level: str | None,
+    where: Where,
+    as_json: bool,
+) -> None:
     """Set a channel's topic; an empty TEXT takes it away."""
-    _rule("topic", name, text=text, reason=reason, user=user, where=where, as_json=as_json)
+    _rule("topic", name, text=text, reason=reason, user=user, level=level, where=where, as_json=as_json)
 
 
 def _whole(do: str, about: str) -> None:
@@ -118,10 +135,13 @@ def _whole(do: str, about: str) -> None:
     @click.argument("name", metavar="CHANNEL")
     @reason_option
     @user_option
+    @level_option
     @where_options
     @json_option
-    def _(*, name: str, reason: str | None, user: str | None, where: Where, as_json: bool) -> None:
-        _rule(do, name, reason=reason, user=user, where=where, as_json=as_json)
+    def _(
+        *, name: str, reason: str | None, user: str | None, level: str | None, where: Where, as_json: bool
+    ) -> None:
+        _rule(do, name, reason=reason, user=user, level=level, where=where, as_json=as_json)
 
 
 def _about(do: str, about: str) -> None:
@@ -136,10 +156,20 @@ def _about(do: str, about: str) -> None:
     @click.argument("who", metavar="USER")
     @reason_option
     @user_option
+    @level_option
     @where_options
     @json_option
-    def _(*, name: str, who: str, reason: str | None, user: str | None, where: Where, as_json: bool) -> None:
-        _rule(do, name, who=who, reason=reason, user=user, where=where, as_json=as_json)
+    def _(
+        *,
+        name: str,
+        who: str,
+        reason: str | None,
+        user: str | None,
+        level: str | None,
+        where: Where,
+        as_json: bool,
+    ) -> None:
+        _rule(do, name, who=who, reason=reason, user=user, level=level, where=where, as_json=as_json)
 
 
 for _word, _help in (

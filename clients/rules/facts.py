@@ -15,7 +15,14 @@ _TOLD_OF_DEEDS = ("channel", "who", "role", "text", "public_key", "token")
 
 def fields_of(value: Any) -> dict[str, Any]:
     """The fields of one of the library's values, without the raw data they were read from."""
-    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.name != "fields"}
+    chosen = [field.name for field in dataclasses.fields(value) if field.name != "fields"]
+    return {name: _plain(getattr(value, name)) for name in chosen}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return fields_of(value)
+    return [_plain(item) for item in value] if type(value) is tuple else value
 
 
 def channel_lines(info: ChannelInfo) -> Iterator[str]:

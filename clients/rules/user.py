@@ -8,7 +8,7 @@ import click
 
 from clients.ending import CONFIGURATION, DATA, Ended
 from clients.keyring import who_speaks
-from clients.options import Where, json_option, user_option, where_options
+from clients.options import Where, json_option, level_option, user_option, where_options
 from clients.output import document, put, words
 from clients.render import moment, receipt_json, tell_receipt
 from clients.rules.facts import fields_of
@@ -114,10 +114,18 @@ def _info(name: str, *, user: str | None, where: Where) -> UserInfo:
 @click.option("--label", metavar="TEXT", help="What the key is for; it stands in the audit log.")
 @_for_option
 @user_option
+@level_option
 @where_options
 @json_option
 def add_key(
-    *, file: Path, label: str | None, whose: str | None, user: str | None, where: Where, as_json: bool
+    *,
+    file: Path,
+    label: str | None,
+    whose: str | None,
+    user: str | None,
+    level: str | None,
+    where: Where,
+    as_json: bool,
 ) -> None:
     """Add the key in FILE, a public part (NAME.pub), to the user it was made for.
 
@@ -136,7 +144,7 @@ def add_key(
     key, name = z85(part.public), whose or part.name
 
     async def do() -> Receipt:
-        async with open_chat(where, who) as chat:
+        async with open_chat(where, who, level=level) as chat:
             return await chat.add_key(key, user=name, reason=label)
 
     receipt = run(do, where=where)
@@ -154,10 +162,18 @@ def add_key(
 @reason_option
 @_for_option
 @user_option
+@level_option
 @where_options
 @json_option
 def revoke(
-    *, which: str, reason: str | None, whose: str | None, user: str | None, where: Where, as_json: bool
+    *,
+    which: str,
+    reason: str | None,
+    whose: str | None,
+    user: str | None,
+    level: str | None,
+    where: Where,
+    as_json: bool,
 ) -> None:
     """Revoke a key for ever: nobody can speak or listen with it any more, from this moment.
 
@@ -175,7 +191,7 @@ def revoke(
             raise Ended(str(error), CONFIGURATION) from None
 
     async def do() -> tuple[Receipt, str]:
-        async with open_chat(where, who) as chat:
+        async with open_chat(where, who, level=level) as chat:
             chosen = await _chosen(chat, name, which)
             return await chat.revoke_key(chosen, user=name, reason=reason), chosen
 
@@ -206,13 +222,16 @@ def _standing(do: str, about: str) -> None:
     @click.argument("name", metavar="USER")
     @reason_option
     @user_option
+    @level_option
     @where_options
     @json_option
-    def _(*, name: str, reason: str | None, user: str | None, where: Where, as_json: bool) -> None:
+    def _(
+        *, name: str, reason: str | None, user: str | None, level: str | None, where: Where, as_json: bool
+    ) -> None:
         async def carry_out(chat: Chat) -> Receipt:
             return await (chat.suspend if do == "suspend" else chat.restore)(name, reason=reason)
 
-        receipt = _carried_out(carry_out, user=user, where=where)
+        receipt = _carried_out(carry_out, user=user, level=level, where=where)
         tell_receipt(receipt, speaker()(f"user.{do}", user=name), as_json=as_json, user=name, do=do)
 
 
@@ -225,6 +244,7 @@ _standing("restore", "USER may use the cluster again.")
 @click.argument("role_name", metavar="ROLE", type=click.Choice(["user", "bot"]))
 @reason_option
 @user_option
+@level_option
 @where_options
 @json_option
 def role(
@@ -233,6 +253,7 @@ def role(
     role_name: Literal["user", "bot"],
     reason: str | None,
     user: str | None,
+    level: str | None,
     where: Where,
     as_json: bool,
 ) -> None:
@@ -241,16 +262,18 @@ def role(
     async def carry_out(chat: Chat) -> Receipt:
         return await chat.set_role(name, role_name, reason=reason)
 
-    receipt = _carried_out(carry_out, user=user, where=where)
+    receipt = _carried_out(carry_out, user=user, level=level, where=where)
     text = speaker()("user.role", user=name, role=role_name)
     tell_receipt(receipt, text, as_json=as_json, user=name, role=role_name)
 
 
-def _carried_out(do: Callable[[Chat], Awaitable[T]], *, user: str | None, where: Where) -> T:
+def _carried_out(
+    do: Callable[[Chat], Awaitable[T]], *, user: str | None, level: str | None, where: Where
+) -> T:
     who = who_speaks(where, user)
 
     async def connected() -> T:
-        async with open_chat(where, who) as chat:
+        async with open_chat(where, who, level=level) as chat:
             return await do(chat)
 
     return run(connected, where=where)
@@ -272,16 +295,24 @@ def _carried_out(do: Callable[[Chat], Awaitable[T]], *, user: str | None, where:
 @expires_option
 @reason_option
 @user_option
+@level_option
 @where_options
 @json_option
 def invite(
-    *, uses: int, expires: float | None, reason: str | None, user: str | None, where: Where, as_json: bool
+    *,
+    uses: int,
+    expires: float | None,
+    reason: str | None,
+    user: str | None,
+    level: str | None,
+    where: Where,
+    as_json: bool,
 ) -> None:
     """Invite people to register: one token a line, each for `recado login NAME --invite TOKEN`."""
     who, until = who_speaks(where, user), None if expires is None else int(expires)
 
     async def do() -> list[str]:
-        async with open_chat(where, who) as chat:
+        async with open_chat(where, who, level=level) as chat:
             return [await chat.invitation(expires=until, reason=reason) for _ in range(uses)]
 
     tokens = run(do, where=where)
@@ -297,16 +328,23 @@ def invite(
 @click.argument("tokens", nargs=-1, required=True, metavar="TOKEN...")
 @reason_option
 @user_option
+@level_option
 @where_options
 @json_option
 def uninvite(
-    *, tokens: Sequence[str], reason: str | None, user: str | None, where: Where, as_json: bool
+    *,
+    tokens: Sequence[str],
+    reason: str | None,
+    user: str | None,
+    level: str | None,
+    where: Where,
+    as_json: bool,
 ) -> None:
     """Take invitations back, by their tokens or by what `recado audit` shows of them."""
     who = who_speaks(where, user)
 
     async def do() -> list[Receipt]:
-        async with open_chat(where, who) as chat:
+        async with open_chat(where, who, level=level) as chat:
             return [await chat.revoke_invitation(_hash_of(token), reason=reason) for token in tokens]
 
     receipts = run(do, where=where)
