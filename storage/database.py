@@ -159,7 +159,7 @@ def _make_directory(directory: Path) -> None:
     sync_directory(directory.parent)
 
 
-def _make_file(path: Path) -> None:
+def make_file(path: Path) -> None:
     """Make a missing file empty and unreadable for others; SQLite gives its WAL the same rights."""
     with suppress(OSError):  # what is wrong with the path SQLite says better
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
@@ -181,7 +181,7 @@ def open_database(path: Path, *, migrate: Migrate | None = None, cache_bytes: in
     """
     with classified(path):
         moved = move_aside(path) if is_damaged(path) else None
-        _make_file(path)
+        make_file(path)
         connection = _connect(str(path))
         try:
             _configure(connection, path, cache_bytes)
@@ -223,7 +223,7 @@ def remove_leftovers(directory: Path) -> None:
 def open_side(path: Path) -> sqlite3.Connection:
     """A file that is made beside the replica and can be made again: no WAL, nothing synced."""
     with classified(path):
-        _make_file(path)
+        make_file(path)
         connection = _connect(str(path))
         connection.execute("pragma journal_mode=memory")
         connection.execute("pragma synchronous=off")

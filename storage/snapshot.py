@@ -29,6 +29,7 @@ from storage.database import (
     StorageFull,
     classified,
     connect_read_only,
+    make_file,
     open_memory,
     open_side,
     wal_path,
@@ -108,6 +109,7 @@ def make(replica: Replica) -> Source:
     out.unlink(missing_ok=True)
     try:
         with classified(out), closing(connect_read_only(path)) as connection:
+            make_file(out)  # SQLite takes an empty file, and leaves its rights as they are
             connection.execute("vacuum into ?", (str(out),))
         return Source(out.open("rb"), remove=out)
     except:
@@ -134,6 +136,8 @@ class Incoming:
         self.received = 0
         if self._path is not None:
             require_room(self._path, size)
+            self._path.unlink(missing_ok=True)
+            make_file(self._path)
         self._file: BinaryIO = BytesIO() if self._path is None else self._path.open("w+b", buffering=0)
 
     def write(self, piece: bytes) -> None:
@@ -207,7 +211,7 @@ class Candidate:
         (version,) = self._db.execute("pragma user_version").fetchone()
         if not 0 < version <= len(STEPS):
             raise Unusable(f"version {version} of the schema")
-        if definitions(self._db) != _ours(version):
+        if definitions(self._db) != definitions_of_version(version):
             raise Unusable("its tables, views or triggers are not those of a replica")
 
     def _cut_unsigned(self, verify: Verify) -> None:
@@ -294,7 +298,7 @@ class Candidate:
         self._db.close()
 
 
-def _ours(version: int) -> dict[str, str]:
+def definitions_of_version(version: int) -> dict[str, str]:
     """What a file of that version of our schema holds."""
     with closing(open_memory()) as connection:
         bring_up_to_date(connection, schema=REPLICA, steps=STEPS[:version])

@@ -8,6 +8,7 @@ run instead, so that nothing stays untested unnoticed.
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 
@@ -30,11 +31,21 @@ def _node_zeromq() -> bool:
     return subprocess.run([node, "-e", script], cwd=here, capture_output=True, check=False).returncode == 0
 
 
+def _packet_capture() -> bool:
+    """The right to listen to every frame of an interface."""
+    try:
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
 # What can't be told by looking for a program of that name.
 CHECKS: dict[str, Callable[[], bool]] = {
     "root": lambda: os.geteuid() == 0,
     "not-root": lambda: os.geteuid() != 0,
     "node-zeromq": _node_zeromq,
+    "packet-capture": _packet_capture,
     "atheris": lambda: importlib.util.find_spec("atheris") is not None,
 }
 _known: dict[str, bool] = {}

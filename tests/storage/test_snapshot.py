@@ -84,6 +84,7 @@ def test_an_empty_replica_becomes_equal(tmp_path: Path, in_file: bool) -> None:
         assert lacking.counts().entries == donor.counts().entries + 6
     if in_file:
         assert not list(tmp_path.glob("*/snapshot-*"))
+        assert [path for path in tmp_path.glob("*/replica.db*") if path.stat().st_mode & 0o007] == []
         with closing(Replica.open(tmp_path / "server-2", node="server-2")) as again:
             assert again.damaged is None
             assert again.boot_count == 2
