@@ -118,7 +118,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How a server sees itself and the cluster.  `fields` holds all that it said.
+    """How a server sees itself and the cluster.  `fields` holds all that it said, but for its clock's tag.
 
     `offset_ms` is what its disciplined clock adds to the system's, `entries` how many log entries it
     durably has, `brokers` where to subscribe (XPUB addresses).
@@ -231,7 +231,7 @@ def status(data: Mapping[str, Any], *, server: str) -> Status:
         offset_ms=float(offset) if isinstance(offset, int | float) else None,
         entries=whole(data.get("entries")),
         brokers=texts(data.get("brokers")),
-        fields=data,
+        fields={name: value for name, value in data.items() if name != "ctag"},  # bytes, for servers only
     )
 
 
