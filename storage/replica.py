@@ -14,8 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from recado import __version__
 from recado.protocol.entry import hash16
+from recado.protocol.versions import WIRE_VERSION
 from storage import rebuild
+from storage.backup_migration import PROGRAM_KEY, Upgrade, before_migration
 from storage.database import (
     WAL_FULL_BYTES,
     Damaged,
@@ -68,7 +71,8 @@ __all__ = [
 ]
 
 FILE_NAME: Final = "replica.db"
-_BOOTS, _NODE = "boots", "node"
+_BOOTS, _NODE, _WIRE = "boots", "node", "wire"
+RESTORED_KEY: Final = "restored"  # the file is a backup, and nobody was asked yet for what it lacks
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -93,6 +97,7 @@ class Replica(ReadsForPeople, ReadsOfTheLog):
         self.damaged = damaged  # where a damaged file was moved at this start
         self.path = path
         self.reserve = reserve
+        self.upgrade: Upgrade | None = None  # what this start did to the schema
         self.full_at_start = False  # whether the reserve had to be given up to open the file
         self.boot_count = 0
         self._guard = Guard(path or ":memory:")
@@ -110,7 +115,13 @@ class Replica(ReadsForPeople, ReadsOfTheLog):
 
     @classmethod
     def open(
-        cls, directory: Path, *, node: str, wal_bytes: int | None = None, reserve_bytes: int = 0
+        cls,
+        directory: Path,
+        *,
+        node: str,
+        wal_bytes: int | None = None,
+        reserve_bytes: int = 0,
+        upgrade_copies: int = 2,
     ) -> "Replica":
         """Lock `directory` for life and open ``replica.db`` in it; both are made if missing.
 
@@ -121,6 +132,8 @@ class Replica(ReadsForPeople, ReadsOfTheLog):
         larger than that, which shows that the node is a busy one; nothing for small ones, since it
         costs a small installation more disk than all its messages.
 
+        `upgrade_copies`: how many copies of files of an older schema are kept (`backup_migration`).
+
         Raises `DataLocked`, `StorageFull`, `StorageFailed`, and `WrongFile` if the file is another
         node's or a newer version's.
         """
@@ -128,15 +141,18 @@ class Replica(ReadsForPeople, ReadsOfTheLog):
         reserve = Reserve(directory, reserve_bytes)
         try:
             remove_leftovers(directory)
+            path = directory / FILE_NAME
+            upgrade = before_migration(path, known=len(STEPS), copies=upgrade_copies)
             try:
-                replica = cls._opened(directory / FILE_NAME, node, lock=lock, reserve=reserve)
+                replica = cls._opened(path, node, lock=lock, reserve=reserve)
             except StorageFull:
                 if not reserve.release():
                     raise
-                replica = cls._opened(directory / FILE_NAME, node, lock=lock, reserve=reserve)
+                replica = cls._opened(path, node, lock=lock, reserve=reserve)
                 replica.full_at_start = True
             else:
                 reserve.take()
+            replica.upgrade = upgrade
             replica.tune(wal_bytes if reserve.held else 0)
         except:
             lock.release()
@@ -204,6 +220,8 @@ class Replica(ReadsForPeople, ReadsOfTheLog):
         put = "insert or replace into meta values(?,?)"
         connection.execute(put, (_NODE, json.dumps(node)))
         connection.execute(put, (_BOOTS, json.dumps(self.boot_count)))
+        connection.execute(put, (PROGRAM_KEY, json.dumps(__version__)))
+        connection.execute(put, (_WIRE, json.dumps(WIRE_VERSION)))
         thin_milestones(connection)
         if read_meta(connection, rebuild.DERIVED_KEY) is None:
             rebuild.remember(connection)

@@ -80,6 +80,8 @@ SNAPSHOT_FRAME_BYTES_MAX: Final = 1 * MIB  # of a snapshot's file in one reply
 SNAPSHOT_IDLE_SECONDS: Final = 60.0  # so long is a snapshot's file kept for the next request
 SNAPSHOT_MAKE_SECONDS: Final = 600.0  # a peer that has not made its snapshot by then is not waited for
 SNAPSHOT_ATTEMPTS: Final = 3  # then a server goes on in pages
+BACKUP_MANIFEST_BYTES_MAX: Final = 8 * MIB  # what a backup says of itself: a vector of 65,536 origins
+BACKUP_PARTS_MAX: Final = 64  # settings and keys in one backup
 MERGE_ENTRIES: Final = 2000  # own entries put into a peer's snapshot at a time
 
 # Loops ---------------------------------------------------------------------------------------
