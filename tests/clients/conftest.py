@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,17 +76,23 @@ async def _cluster(server: FakeServer, stop: anyio.Event, *, task_status: Any) -
         group.cancel_scope.cancel()
 
 
-@pytest.fixture
-def sockets(tmp_path: Path) -> Iterator[OnSockets]:
-    """A running fake cluster."""
-    server = FakeServer("server-1", Shared())
+@contextmanager
+def on_sockets(server: FakeServer, directory: Path) -> Iterator[OnSockets]:
+    """That server, running, with a broker and a reference."""
     with start_blocking_portal("asyncio") as portal:
         stop = portal.call(anyio.Event)
         running, told = portal.start_task(_cluster, server, stop)
         address, broker, reference = told
-        yield OnSockets(server, address, broker, reference, tmp_path / "state", portal)
+        yield OnSockets(server, address, broker, reference, directory / "state", portal)
         portal.call(stop.set)
         running.result(10)
+
+
+@pytest.fixture
+def sockets(tmp_path: Path) -> Iterator[OnSockets]:
+    """A running fake cluster."""
+    with on_sockets(FakeServer("server-1", Shared()), tmp_path) as there:
+        yield there
 
 
 @pytest.fixture(autouse=True)

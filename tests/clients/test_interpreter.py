@@ -11,6 +11,7 @@ from clients.chatting.interpreter import (
     Direct,
     Help,
     History,
+    Info,
     Intent,
     Join,
     Leave,
@@ -18,8 +19,10 @@ from clients.chatting.interpreter import (
     Menu,
     Nothing,
     Quit,
+    Rule,
     Say,
     Status,
+    Topic,
     Users,
     Wrong,
     in_quotes,
@@ -54,6 +57,23 @@ from clients.words import WORDS
         ("/join", Wrong("chat.usage", "/join NAME")),
         ("/leave", Leave(None)),
         ("/leave #geral", Leave("geral")),
+        ("/create --private conselho", Create("conselho", private=True)),
+        ('/create --privado "a b"', Create("a b", private=True)),
+        ("/create --private", Create("--private")),
+        ("/topic", Topic()),
+        ("/topic café às três", Rule("topic", text="café às três")),
+        ('/assunto ""', Rule("topic", text="")),
+        ("/info", Info(None)),
+        ("/info #geral", Info("geral")),
+        ("/op bob", Rule("op", who="bob")),
+        ('/ban "ana maria" muito barulho', Rule("ban", who="ana maria", reason="muito barulho")),
+        ("/silenciar bob", Rule("mute", who="bob")),
+        ("/kick", Wrong("chat.usage", "/kick NAME")),
+        ('/kick "ana', Wrong("chat.usage", "/kick NAME")),
+        ("/private", Rule("private")),
+        ("/moderado por um dia", Rule("moderated", reason="por um dia")),
+        ("/resign", Rule("leave")),
+        ("/desistir #geral", Rule("leave", channel="geral")),
         ("/msg bob oi, tudo bem?", Direct("bob", "oi, tudo bem?")),
         ('/msg "ana maria" oi', Direct("ana maria", "oi")),
         ('/msg "ana maria oi', Wrong("chat.usage", "/msg NAME TEXT")),
@@ -148,11 +168,16 @@ def test_menu_texts_exist() -> None:
         ("/msg a", ["ana"]),
         ('/msg "a', ['"ana maria"']),
         ("/msg ana oi", []),
+        ("/op b", ["bob"]),
+        ("/silenciar b", ["bob"]),
+        ("/info j", ["jogos"]),
+        ("/msg e", []),
+        ("/join s", []),
         ("oi a", []),
     ],
 )
 def test_completion(typed: str, offered: list[str]) -> None:
-    """Commands are completed, then the names that fit each."""
+    """Commands are completed, then the names that fit each and don't act on the terminal."""
     words = Words()
-    words.users, words.channels = ["ana", "ana maria", "bob"], ["geral", "jogos"]
+    words.users, words.channels = ["ana", "ana maria", "bob", "e\x1b[2Jva"], ["geral", "jogos", "s\u202ealt"]
     assert words.completions(typed)[0] == offered

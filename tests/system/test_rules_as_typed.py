@@ -1,6 +1,9 @@
 """Users, keys, channels and their rules in a cluster with keys, as people type them; real processes."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +17,7 @@ from clients.cli import cli
 from recado.keys import read_identity, z85
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
+WAIT_SECONDS = 60.0
 READS = {"info", "list", "show", "keys"}
 
 
@@ -56,6 +60,18 @@ class People:
         result = self.run(*arguments, "--user", who, "--json")
         assert result.exit_code == 1, (arguments, result.stdout)
         return json.loads(result.stdout)["error"]["code"], result.stderr.strip()
+
+    def chat(self, who: str, *lines: str) -> "subprocess.CompletedProcess[str]":
+        """These lines through a pipe."""
+        return subprocess.run(
+            [sys.executable, "-m", "clients.cli", "chat", "--user", who, "--level", "all"],
+            input="\n".join(lines) + "\n",
+            capture_output=True,
+            text=True,
+            env={**os.environ, **self.env},
+            timeout=WAIT_SECONDS,
+            check=False,
+        )
 
     def joins(self, name: str) -> str:
         """A new user: the public key."""
@@ -175,6 +191,42 @@ def test_invitations(people: People) -> None:
     people.does("operator", "user", "uninvite", tokens[1])
     assert people.refused("leo", "login", "--invite", tokens[1])[0] == "invite_invalid"
     people.does("leo", "login", "--invite", tokens[2])
+
+
+def test_in_the_chat(people: People) -> None:
+    """The same by the chat's commands: marks, topic, who is muted and why, and what is so in the channel."""
+    people.joins("olivia")
+    people.joins("rui")
+    lines = (
+        "/create --private sala",
+        "/invite rui",
+        "oi",
+        "/topic olá",
+        "/topic",
+        "/mute rui é tarde",
+        "/info",
+    )
+    chat = people.chat("olivia", *lines, "/resign", "/deop ninguem")
+    assert chat.returncode == 1
+    assert "#sala @<olivia> oi" in chat.stdout
+    assert "  topic: olá  (olivia, " in chat.stdout
+    assert [line for line in chat.stdout.splitlines() if line.startswith("  muted")] == ["  muted: rui"]
+    told = chat.stderr.splitlines()
+    for words in ("rui may enter #sala", "#sala: topic changed", "rui is muted on #sala"):
+        assert words in told
+    assert told[-2:] == [
+        "! Only an operator can do that to the channel's founder",
+        "! That user does not exist",
+    ]
+    people.does(
+        "olivia", "channel", "voice", "sala", "rui"
+    )  # with --level all: what was before is everywhere too
+    chat = people.chat("rui", "/join sala", "x", "/leave", "/resign sala", "/join sala")
+    told = chat.stderr.splitlines()
+    assert "! you are muted on #sala: é tarde" in told
+    assert "you are still of #sala; /resign sala gives that up" in told
+    assert "you are no longer of #sala" in told
+    assert told[-1].startswith("! there is no channel sala")
 
 
 def test_the_audit_log(people: People) -> None:
