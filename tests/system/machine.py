@@ -1,0 +1,226 @@
+"""A machine of its own with a real systemd: a container that systemd-nspawn boots, in about a second.
+
+Its disk is this machine's root file system with a writable layer above it, its network a loopback of its
+own; nothing that it does is seen outside.  Recado is installed in it as a package would: ``/opt/recado``,
+units, users, directories.  The interpreter is the one that runs the tests, with what is installed beside it.
+"""
+
+import os
+import shutil
+import signal
+import site
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+UNITS: Final = ROOT / "systemd"
+PACKAGES: Final = ("recado", "storage", "daemons", "clients")
+PROGRAMS: Final = {
+    "recado": "clients.cli",
+    "recado-server": "daemons.server.__main__",
+    "recado-broker": "daemons.broker.__main__",
+    "recado-reference": "daemons.reference.__main__",
+}
+NEEDS: Final = ("root", "systemd-nspawn", "nsenter", "unshare", "mount")
+BOOT_SECONDS: Final = 60.0
+PATH: Final = "/opt/recado/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LIBRARIES: Final = "LD_LIBRARY_PATH=/opt/recado/base/lib"
+# One group of processes per machine in every hierarchy, else machines share one and end each other; the
+# mounts in a namespace of their own, so that they go with the machine and no other one holds them.
+BOOT: Final = """
+for hierarchy in /sys/fs/cgroup/*/; do
+  group=${hierarchy}recado-$NAME
+  test -w ${hierarchy}cgroup.procs || continue
+  mkdir -p $group
+  case $hierarchy in */cpuset/)
+    cat ${hierarchy}cpuset.cpus > $group/cpuset.cpus; cat ${hierarchy}cpuset.mems > $group/cpuset.mems;;
+  esac
+  echo $$ > $group/cgroup.procs
+done
+exec unshare -m --propagation private sh -euc '
+  mount -t overlay overlay -o lowerdir=/,upperdir=$HOME_DIR/upper,workdir=$HOME_DIR/work $HOME_DIR/root
+  exec systemd-nspawn -q -D $HOME_DIR/root -b --register=no --keep-unit --machine=$NAME --hostname=$NAME \
+    --private-network --console=pipe --resolv-conf=off --timezone=off --link-journal=no $BINDS \
+    systemd.unit=basic.target'
+"""
+
+
+class Machine:
+    """One machine; as a context manager it boots, and is gone afterwards with all that it wrote."""
+
+    def __init__(self, name: str = "node") -> None:
+        shm = Path("/dev/shm")
+        self.home = Path(tempfile.mkdtemp(prefix="recado-machine-", dir=shm if shm.is_dir() else None))
+        self.home.chmod(0o755)
+        self.name = f"{name}-{os.getpid()}"
+        self.pid = 0
+        self._nspawn: subprocess.Popen[bytes] | None = None
+        self._binds: list[str] = []
+        for part in ("upper", "work", "root"):
+            (self.home / part).mkdir()
+
+    def __enter__(self) -> "Machine":
+        self.install()
+        try:
+            self.boot()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.remove()
+
+    def write(self, path: str, text: str, *, mode: int = 0o644) -> None:
+        """A file on the machine's disk, before it boots."""
+        file = self.home / "upper" / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+
+    def install(self) -> None:
+        """Put on the disk what a package would."""
+        opt = self.home / "upper" / "opt" / "recado"
+        libraries = opt / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+        for directory in (libraries, opt / "bin", opt / "wheels", opt / "base", opt / "app"):
+            directory.mkdir(parents=True)
+        for package in PACKAGES:
+            shutil.copytree(ROOT / package, opt / "app" / package)
+        (libraries / "recado.pth").write_text("/opt/recado/app\n/opt/recado/wheels\n")
+        base = Path(sys.base_prefix)
+        (opt / "pyvenv.cfg").write_text("home = /opt/recado/base/bin\ninclude-system-site-packages = false\n")
+        (opt / "bin" / "python").symlink_to(f"/opt/recado/base/bin/python3.{sys.version_info.minor}")
+        for program, module in PROGRAMS.items():
+            text = f"#!/opt/recado/bin/python -IB\nfrom {module} import main\nmain()\n"
+            self.write(f"/opt/recado/bin/{program}", text, mode=0o755)
+        self._binds = [f"--bind-ro={base}:/opt/recado/base"]
+        self._binds.append(f"--bind-ro={site.getsitepackages()[0]}:/opt/recado/wheels")
+        for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.socket"), *UNITS.glob("*.target")]:
+            self.write(f"/usr/lib/systemd/system/{unit.name}", unit.read_text())
+        self.write("/usr/lib/sysusers.d/recado.conf", (UNITS / "recado.sysusers").read_text())
+        self.write("/usr/lib/tmpfiles.d/recado.conf", (UNITS / "recado.tmpfiles").read_text())
+        self.write("/usr/lib/systemd/catalog/recado.catalog", (UNITS / "recado.catalog").read_text())
+        # Its libraries, which a path burnt into it may show where no unit can look.
+        self.write(
+            "/etc/systemd/system/recado-.service.d/interpreter.conf",
+            f"[Service]\nEnvironment={LIBRARIES}\n",
+        )
+        self.write("/etc/hostname", f"{self.name}\n")
+        self.write("/etc/machine-id", os.urandom(16).hex() + "\n")
+
+    def boot(self) -> None:
+        """Start it and wait until its service manager is up.  Raises `AssertionError` with the console."""
+        env = {**os.environ, "NAME": self.name, "HOME_DIR": str(self.home), "BINDS": " ".join(self._binds)}
+        with (self.home / "console").open("wb") as console:
+            self._nspawn = subprocess.Popen(
+                ["sh", "-euc", BOOT],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                env=env,
+                start_new_session=True,
+            )
+        self.wait_for(self._is_up, "the machine is up", seconds=BOOT_SECONDS)
+
+    def _is_up(self) -> bool:
+        assert self._nspawn is not None
+        assert self._nspawn.poll() is None, (self.home / "console").read_text()
+        if not self.pid:
+            self.pid = _first_process(self._nspawn.pid)
+        if not self.pid:
+            return False
+        state = self.run("systemctl", "is-system-running", check=False).strip()
+        return state in ("running", "degraded")
+
+    def run(self, *words: str, check: bool = True, stdin: str = "") -> str:
+        """What a command, as root on the machine, says; with `check` it must succeed."""
+        done = subprocess.run(
+            [
+                "nsenter",
+                "-t",
+                str(self.pid),
+                "-a",
+                "env",
+                "-i",
+                f"PATH={PATH}",
+                LIBRARIES,
+                "LANG=C.UTF-8",
+                *words,
+            ],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert not check or done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def show(self, unit: str, name: str) -> str:
+        """One property of a unit."""
+        return self.run("systemctl", "show", "-P", name, unit).strip()
+
+    def journal(self, *matches: str) -> str:
+        """The journal, newest boot, as short text."""
+        return self.run("journalctl", "-b", "-o", "cat", "--no-pager", *matches)
+
+    def wait_for(self, condition: Callable[[], object], what: str, *, seconds: float = 30.0) -> None:
+        """Until it holds.  Raises `AssertionError` with the console's end."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"not within {seconds} s: {what}\n{self._tail()}"
+            time.sleep(0.05)
+
+    def _tail(self) -> str:
+        return (self.home / "console").read_text(errors="replace")[-4000:]
+
+    def remove(self) -> None:
+        """End it like a power cut, and delete its disk."""
+        if self._nspawn is not None:
+            if self.pid:
+                _kill(self.pid)
+            if self._nspawn.poll() is None:
+                self._nspawn.send_signal(signal.SIGTERM)
+            try:
+                self._nspawn.wait(10)
+            except subprocess.TimeoutExpired:
+                self._nspawn.kill()
+                self._nspawn.wait(10)
+        for group in Path("/sys/fs/cgroup").glob(f"*/recado-{self.name}"):
+            for directory in sorted(group.rglob("*/"), reverse=True):
+                _rmdir(directory)
+            _rmdir(group)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+def _first_process(nspawn: int) -> int:
+    """The container's first process, seen from here; 0: there is none yet."""
+    try:
+        children = Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split()
+        for child in children:
+            status = Path(f"/proc/{child}/status").read_text()
+            ids = next(line for line in status.splitlines() if line.startswith("NSpid")).split()[1:]
+            if len(ids) > 1 and ids[-1] == "1":
+                return int(child)
+    except (OSError, StopIteration):
+        return 0
+    return 0
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _rmdir(directory: Path) -> None:
+    try:
+        directory.rmdir()
+    except OSError:
+        return
