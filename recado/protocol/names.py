@@ -14,7 +14,7 @@ from typing import Any
 
 from recado.protocol.errors import Refused
 from recado.protocol.limits import ID_BYTES_MAX, NAME_BYTES_MAX, NODE_NAME_CHARACTERS_MAX, TEXT_BYTES_MAX
-from recado.protocol.lookalikes import mixes_scripts
+from recado.protocol.lookalikes import has_unseen, mixes_scripts
 from recado.protocol.printable import acts
 
 UID_BYTES = 16
@@ -83,7 +83,7 @@ def new_name(name: str) -> str:
     `name_reserved` (the form of `views.other_name`), `name_confusable` (mixed scripts).  Whether the name
     reads like another one is for who knows the others (`lookalikes.skeleton`).
     """
-    if acts(name) or any(unicodedata.category(character) == "Co" for character in name):
+    if acts(name) or has_unseen(name) or any(unicodedata.category(c) == "Co" for c in name):
         raise Refused("name_invalid", "Nome com caracteres invisíveis ou que não existem")
     if _OTHER_NAME.fullmatch(name):
         raise Refused("name_reserved", "Nome reservado")

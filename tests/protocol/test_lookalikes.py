@@ -15,6 +15,7 @@ from recado.protocol.views import other_name
     [
         ("ana", "Ana"), ("ana", "ＡＮＡ"), ("paco", "расо"), ("MAT", "МАТ"), ("straße", "STRASSE"),
         ("kilo", "Kilo"), ("file", "ﬁle"), ("coco", "сосо"), ("too", "τοο"),
+        ("ANA", "ꓮꓠꓮ"), ("MARTA", "ᎷᎪᎡᎢᎪ"), ("ivan", "i\u0307van"), ("i❤u", "i❤\ufe0fu"), ("IVAN", "İVAN"),
     ],
 )  # fmt: skip
 def test_alike(one: str, other: str) -> None:
@@ -50,6 +51,8 @@ def test_mixed_scripts(name: str, mixed: bool) -> None:
     [
         ("ana\u200bbia", "name_invalid"), ("ana\u202e", "name_invalid"), ("a\u2066b", "name_invalid"),
         ("a" + "\u0301" * 9, "name_invalid"), ("\u3164", "name_invalid"), ("a\ue000", "name_invalid"),
+        ("ana\ufe0f", "name_invalid"), ("ana\U000e0100", "name_invalid"), ("ana\u180b", "name_invalid"),
+        ("ana\u2800", "name_invalid"), ("a\u1680b", "name_invalid"), ("ana\U0001d159", "name_invalid"),
         ("a\u0378", "name_invalid"), (other_name("ana", bytes(16)), "name_reserved"),
         ("ana~BC2D", "name_reserved"), ("аna", "name_confusable"),
     ],
