@@ -41,7 +41,7 @@ class HandshakeLimits:
     """How often one address and one key may shake hands, and how many connections there may be.
 
     Beyond `connections_max` only keys get in that `authenticate` gives a role of the roster (all but
-    "key" and "local").  Connections whose handshake is not done count too: they end after
+    "key" and "local").  Connections whose handshake is not done take nobody's place; they end after
     `WireOptions.handshake_timeout_seconds`.
     """
 

@@ -11,6 +11,7 @@ connection ends with the handshake's time-out, so that insisting costs a strange
 import inspect
 import itertools
 import time
+from collections import deque
 from collections.abc import Awaitable
 from typing import Final, NamedTuple
 
@@ -83,8 +84,11 @@ def uid_of(address: str) -> int | None:
 class Authenticator:
     """The handler and the caps of one network; `run` it before anybody is to get in."""
 
-    def __init__(self, context: "zmq.Context[RawSocket]", security: Security) -> None:
+    def __init__(
+        self, context: "zmq.Context[RawSocket]", security: Security, *, handshake_seconds: float = 5.0
+    ) -> None:
         self._security = security
+        self._handshake_seconds = handshake_seconds
         self._context = context
         self.limits: HandshakeLimits = security.limits
         self._serials = itertools.count(1)
@@ -92,7 +96,8 @@ class Authenticator:
         self._keys = Allowances()
         self._banned: dict[bytes, float] = {}
         self._monitors: dict[RawSocket, Monitor] = {}
-        self._connections: set[tuple[int, int]] = set()
+        self._connections: dict[tuple[int, int], float] = {}  # since when, in order of time
+        self._admitted: deque[float] = deque()  # when handshakes ended well, of late
         self._asked = 0
         raw = context.socket(zmq.ROUTER)
         raw.setsockopt(zmq.LINGER, 0)
@@ -106,6 +111,23 @@ class Authenticator:
         self.count()
         return len(self._connections)
 
+    @property
+    def established(self) -> int:
+        """How many of them have proved a key, about: what has not within the handshake's time is cut off.
+
+        Whoever only connects takes no place from those who have a key.
+        """
+        self.count()
+        now = time.monotonic()
+        while self._admitted and self._admitted[0] < now - self._handshake_seconds - HOUSEKEEPING_SECONDS:
+            self._admitted.popleft()
+        young = 0
+        for since in reversed(self._connections.values()):
+            if since < now - self._handshake_seconds:
+                break
+            young += 1
+        return min(len(self._connections), len(self._connections) - young + len(self._admitted))
+
     def watch(self, raw: RawSocket) -> None:
         """Count the connections of a socket that listens."""
         self._monitors[raw] = Monitor(self._context, raw, ACCEPTED | ENDED)
@@ -114,16 +136,17 @@ class Authenticator:
         """The socket is about to be closed."""
         if (monitor := self._monitors.pop(raw, None)) is not None:
             monitor.close()
-            self._connections = {known for known in self._connections if known[0] != id(raw)}
+            kept = {known: at for known, at in self._connections.items() if known[0] != id(raw)}
+            self._connections = kept
 
     def count(self) -> None:
         """Take note of connections made and ended."""
+        now = time.monotonic()
         for raw, monitor in self._monitors.items():
             for event in monitor.events():
+                self._connections.pop((id(raw), event.value), None)
                 if event.kind == ACCEPTED:
-                    self._connections.add((id(raw), event.value))
-                else:
-                    self._connections.discard((id(raw), event.value))
+                    self._connections[id(raw), event.value] = now
 
     def ban(self, key: bytes) -> None:
         """Do not let this key in for a while."""
@@ -204,7 +227,7 @@ class Authenticator:
         refusals = self._security.refusals
         if principal is None:
             refusals.not_admitted += 1
-        elif principal.role not in _BEYOND_THE_CAP and self.connections > self.limits.connections_max:
+        elif principal.role not in _BEYOND_THE_CAP and self.established >= self.limits.connections_max:
             refusals.too_many += 1
             principal = None
         self._decide(question, principal)
@@ -217,6 +240,8 @@ class Authenticator:
                 user_id = encode_user_id(told, next(self._serials))
             except ValueError:
                 self._security.refusals.malformed += 1
+        if user_id:
+            self._admitted.append(time.monotonic())
         status = b"200" if user_id else b"300"
         self._reply(question.envelope, question.request_id, status=status, user_id=user_id)
 

@@ -56,7 +56,11 @@ class ZeroMQNetwork:
         self._context = zmq.Context(io_threads=1)
         if self._security is not None and self._security.authenticate is not None:
             # Before the first socket listens: until it runs, handshakes wait.
-            self._authenticator = Authenticator(self._context, self._security)
+            self._authenticator = Authenticator(
+                self._context,
+                self._security,
+                handshake_seconds=self._options.handshake_timeout_seconds,
+            )
         return self
 
     async def __aexit__(self, *exc: object) -> None:
