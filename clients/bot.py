@@ -71,9 +71,9 @@ class Bot:
         self._users: list[str] = []
         self._users_at = -USERS_SECONDS
 
-    async def prepare(self) -> None:
-        """Log in and make sure that the channels exist, for as long as that takes."""
-        await self._insist("login", lambda _id: self._chat.login())
+    async def prepare(self, *, program: bool) -> None:
+        """Log in, with keys as a `program`, and see that the channels exist, for as long as that takes."""
+        await self._insist("login", lambda _id: self._chat.login(bot=program))
         for name in self._channels:
             try:
                 await self._insist("channel", partial(self._create, name), channel=name)
@@ -245,7 +245,7 @@ def bot(
                     worker = Bot(chat, random=Random(seed), channels=channels, as_json=as_json, journal=file)
                     tally = worker.tally
                     _tell_ready()
-                    await worker.prepare()
+                    await worker.prepare(program=where.roster is not None)
                     await worker.chatter(rate=rate, count=count)
                 life.cancel_scope.cancel()
         return tally

@@ -53,6 +53,12 @@ def who_speaks(where: Where, user: str | None) -> str:
     return security.identity.name
 
 
+def is_program(where: Where, user: str) -> bool:
+    """Whether the key was made for a program (`recado keygen --bot`).  Raises `Ended`."""
+    security = security_of(where, user)
+    return security is not None and security.identity.kind == "bot"
+
+
 def _key_of(user: str | None) -> Path:
     if user:
         path = user_key_path(user, os.environ)

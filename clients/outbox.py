@@ -9,6 +9,7 @@ from clients.ending import DATA, FAILURE, TEMPORARY, Ended
 from clients.keyring import who_speaks
 from clients.options import Where, json_option, user_option, where_options
 from clients.output import document, put, words
+from clients.refusals import refusal_text
 from clients.render import moment, receipt_json
 from clients.session import open_chat, run
 from clients.words import speaker
@@ -76,7 +77,8 @@ def send(*, refused: bool, user: str | None, where: Where, as_json: bool) -> Non
     say = speaker()
     for one in failed:
         key = "outbox.given_up" if one.given_up else "outbox.refused"
-        words(say(key, id=one.message.id.hex(), text=printable(one.message.text), why=one.refused or ""))
+        why = "" if one.refused is None else refusal_text(one.refused, say, channel=one.message.channel)
+        words(say(key, id=one.message.id.hex(), text=one.message.text, why=why))
     words(say("outbox.sent", count=len(sent) - len(failed), waiting=waiting))
     if waiting or failed:
         raise click.exceptions.Exit(TEMPORARY if waiting else FAILURE)

@@ -2,7 +2,7 @@
 
 import click
 
-from clients.keyring import who_speaks
+from clients.keyring import is_program, who_speaks
 from clients.options import (
     Where,
     id_option,
@@ -43,9 +43,11 @@ def login(
         who_speaks(where, user) if name is None else name
     )  # an empty one is no name, as any that can't be one
 
+    program = bot or is_program(where, who)
+
     async def do() -> Receipt:
         async with open_chat(where, who) as chat:
-            return await chat.login(bot=bot, invite=invite, deadline_seconds=where.timeout_seconds)
+            return await chat.login(bot=program, invite=invite, deadline_seconds=where.timeout_seconds)
 
     receipt = run(do, where=where)
     tell_receipt(receipt, speaker()("talk.login", user=who), as_json=as_json, user=who)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from clients.chatting.faces import Face
 from clients.chatting.outcome import Outcome
+from clients.refusals import refusal_text
 from clients.render import moment
 from recado.client import Chat, Queued, Receipt, Sent
 from recado.protocol.names import minted_id
@@ -87,7 +88,8 @@ class Outbox:
             self._face.notice(f"{TICKS[level]} {excerpt}")
             self._watch(sent.message.text, sent.receipt, level=level)
         elif sent.refused is not None:
-            self._face.notice(self._say("chat.refused", text=excerpt, why=printable(str(sent.refused))))
+            why = refusal_text(sent.refused, self._say, channel=sent.message.channel)
+            self._face.notice(self._say("chat.refused", text=excerpt, why=why))
         else:
             self._face.notice(self._say("chat.given_up", text=excerpt))
 
