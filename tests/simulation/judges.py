@@ -87,9 +87,12 @@ def nothing_invented(history: History, states: Sequence[FinalState]) -> list[str
     ]
 
 
-def own_order(history: History, states: Sequence[FinalState]) -> list[str]:
+def own_order(history: History, states: Sequence[FinalState], losses: Sequence[float] = ()) -> list[str]:
     """K7: of two messages of one user, the second begun after the first was acknowledged, the first is
     shown first.
+
+    `losses`: when a disk lost something that it had committed.  Whoever notices says again what was lost
+    with it, and that comes later than what was said in between.
     """
     complaints = []
     for state in states:
@@ -101,7 +104,12 @@ def own_order(history: History, states: Sequence[FinalState]) -> list[str]:
             if key is None:
                 continue
             before = last.get(op.user)
-            if before is not None and shown[before.user, before.target, before.text] >= key:
+            earlier = None if before is None else shown[before.user, before.target, before.text]
+            if before is not None and earlier is not None and earlier >= key:
+                gone = sum(at >= before.begun for at in losses)
+                if earlier != before.key and gone >= copies(before.level, len(states)):
+                    last[op.user] = op
+                    continue
                 complaints.append(f"{state.server} shows {_told(op)} before {_told(before)}")
             last[op.user] = op
     return complaints

@@ -172,6 +172,26 @@ def test_an_order_turned_round_is_seen() -> None:
     assert len(judges.own_order(history, sound_states())) == 3
 
 
+@pytest.mark.parametrize(
+    ("losses", "excused"), [([], False), ([8.0, 8.5], False), ([11.0], False), ([11.0, 12.0], True)]
+)
+def test_what_was_said_again_after_lost_disks_comes_later(losses: list[float], excused: bool) -> None:
+    """K7: a message on two disks is out of its acknowledged place only if two disks forgot since."""
+    history = sound_history()
+    history.operations[2:] = reversed(history.operations[2:])
+    assert (judges.own_order(history, sound_states(), losses) == []) == excused
+
+
+def test_what_is_in_its_place_was_not_said_again() -> None:
+    """K7: lost disks excuse no message that stands where it was acknowledged."""
+    history, states = sound_history(), sound_states()
+    history.operations[2:] = reversed(history.operations[2:])
+    keys = {row.message: (row.lamport, row.origin, row.seq) for row in states[0].views.channel_messages}
+    for op in history.operations[2:]:
+        op.key = keys.get(op.text)
+    assert judges.own_order(history, states, [11.0, 12.0]) != []
+
+
 def test_a_missing_entry_is_a_difference() -> None:
     """K3: replicas with unequal logs are a complaint."""
     assert any("differ" in c for c in judges.equal_replicas(without(sound_states(), 2, b"2")))

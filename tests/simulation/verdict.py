@@ -169,7 +169,7 @@ async def verdict(
         *judges.nothing_lost(history, states, world.losses),
         *judges.exactly_once(history, states),
         *judges.nothing_invented(history, states),
-        *(judges.own_order(history, states) if in_order else ()),
+        *(judges.own_order(history, states, world.losses) if in_order else ()),
         *judges.equal_replicas(states),
         *judges.stamps(states),
         *judges.stamps_believable(
