@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import trio
 
+from daemons.shared.descriptors import take_descriptors
 from daemons.shared.logging import Logger
 from daemons.shared.process import Life
 from recado.config import ConfigError
@@ -81,6 +82,7 @@ async def network_of(
     current: Current, options: WireOptions | None = None, *, security: Security | None
 ) -> AsyncIterator[ZeroMQNetwork]:
     """The network, in secured mode with the task that decides who gets in, for as long as it is open."""
+    take_descriptors()
     async with ZeroMQNetwork(options, security) as network, trio.open_nursery() as nursery:
         if security is not None:
             nursery.start_soon(network.authenticator)

@@ -47,12 +47,10 @@ class Wiretap:
 
     def hold(self, end: socket.socket, stop: threading.Event) -> None:
         """The thread: keep what comes until told."""
-        while True:
+        while not stop.is_set():  # others may talk over the loopback without a pause
             try:
                 frame, where = end.recvfrom(2**16 + 256)
             except TimeoutError:
-                if stop.is_set():
-                    break
                 continue
             if where[2] != socket.PACKET_OUTGOING:  # each is seen twice at the loopback
                 self._frames.append(frame[_ETHERNET:])
