@@ -44,6 +44,7 @@ class Accounts:
         self.identities = Identities()
         self._actors: dict[bytes, Actor] = {}  # by key: of whom the log or the roster knows at present
         self._pending: dict[bytes, User] = {}  # by key: registered here, not durable yet
+        self._inviting: dict[str, bytes] = {}  # invitations used by those, by hash: the user's id
         in_force.on_change.append(self._actors.clear)
         self.committed(entries)
 
@@ -54,7 +55,7 @@ class Accounts:
         self.version += 1
         self.identities = Identities()
         self._actors.clear()
-        self._pending.clear()
+        self.abandoned()
         self.committed(entries)
 
     def committed(self, entries: Iterable[Entry]) -> None:
@@ -66,10 +67,20 @@ class Accounts:
                 self._actors.clear()
                 if self._pending:
                     self._pending = {k: u for k, u in self._pending.items() if u.uid != entry.author}
+                    self._inviting = {t: u for t, u in self._inviting.items() if u != entry.author}
 
-    def registering(self, key: bytes, user: User) -> None:
-        """A registration has its place in the log; who made it acts from now on."""
+    def registering(self, key: bytes, user: User, *, invited: str | None = None) -> None:
+        """A registration has its place in the log; who made it acts from now on.
+
+        `invited`: the hash of the invitation that it uses up.
+        """
         self._pending[key] = user
+        if invited is not None:
+            self._inviting[invited] = user.uid
+
+    def invites_at_present(self, token_hash: str) -> bool:
+        """Whether somebody registers with this invitation at this moment."""
+        return token_hash in self._inviting
 
     def is_pending(self, name: str) -> bool:
         """Whether somebody registers this name at this moment."""
@@ -78,6 +89,7 @@ class Accounts:
     def abandoned(self) -> None:
         """What was pending is void."""
         self._pending.clear()
+        self._inviting.clear()
 
     # Who asks -----------------------------------------------------------------------------------
 
@@ -89,15 +101,16 @@ class Accounts:
         if principal.role == "local":
             return actor_of(self._local(principal), self.identities)
         key = principal.key
+        listed = security.roster.role_of(key)
+        if key in self._pending and listed is None and not self.identities.is_proved(key):
+            user = self._pending[key]
+            return Actor(Role(user.role), user.shown, user)
         known = self._actors.get(key)
         if known is not None:
             return known
-        actor = actor_of(security.roster.role_of(key) or Principal("key", key=key), self.identities)
+        actor = actor_of(listed or Principal("key", key=key), self.identities)
         if actor.role is not Role.STRANGER:
             self._actors[key] = actor
-        elif key in self._pending and not self.identities.is_claimed(key):
-            user = self._pending[key]
-            return Actor(Role(user.role), user.shown, user)
         return actor
 
     def _local(self, principal: Principal) -> Principal:

@@ -37,7 +37,7 @@ class Admission:
         actor = call.actor = self._accounts.actor(call.principal)
         asked = call.asked
         code = refusal(asked.service, actor.role)
-        if actor.role is Role.STRANGER and self._accounts.identities.is_revoked(call.principal.key):
+        if actor.role is Role.STRANGER and self._is_revoked(call):
             code = "key_revoked"
         elif code == "key_unknown" and call.principal.key:
             raise Missing(code, wire_text(code))
@@ -51,6 +51,12 @@ class Admission:
             name = claimed(asked.data)
             if name is not None:
                 self._named(call, name)
+
+    def _is_revoked(self, call: Call) -> bool:
+        """Whether the key was revoked.  One that never proved itself may be somebody else's who comes now."""
+        identities, key = self._accounts.identities, call.principal.key
+        comes = isinstance(call.asked.data, Login) and not identities.is_proved(key)
+        return identities.is_revoked(key) and not comes
 
     def _named(self, call: Call, name: str) -> None:
         """Refuse who claims another's name, whatever becomes of the request."""

@@ -18,7 +18,7 @@ from recado.protocol.errors import Refused
 from recado.protocol.identities import User
 from recado.protocol.messages import Kind, Login, Write
 from recado.protocol.policy import Role
-from recado.protocol.rules import LoginBody, body_of
+from recado.protocol.rules import LoginBody, UserDeed, body_of
 from recado.texts import wire_text
 from storage.replica import StorageFull
 
@@ -50,19 +50,54 @@ class Registration:
         if actor.role is Role.GATEWAY:
             speaker = self._accounts.speaker(actor, name)
             self._prove(call, asked, self._accounts.identities.user(speaker.uid))
-        elif actor.user is not None:
-            if name not in (actor.user.name, actor.user.shown):
-                raise Refused("not_you", wire_text("not_you"))
-            self._prove(call, asked, actor.user)
+        elif actor.user is not None and name in (actor.user.name, actor.user.shown):
+            self._come(call, asked, actor.user)
+        elif actor.user is not None and not self._is_unproved(call.principal.key):
+            raise Refused("not_you", wire_text("not_you"))
         elif actor.role is Role.LOCAL:
             if name != actor.name:
                 raise Refused("not_you", wire_text("not_you"))
             self.register(call, asked, name=name, key=b"")
+        elif not call.principal.key:
+            raise Refused("key_unknown", wire_text("key_unknown"))
+        elif (user := self._accounts.identities.added(call.principal.key, name)) is not None:
+            self._come(call, asked, user)
         else:
+            self._not_revoked(call.principal.key, name)
             invited = self._allowed(call, asked)
             self.register(
                 call, asked, name=name, key=call.principal.key, bot=bool(asked.bot), invited=invited
             )
+
+    def _is_unproved(self, key: bytes) -> bool:
+        """Whether the key was added to somebody, who need not have it, and never logged in."""
+        identities = self._accounts.identities
+        return identities.is_claimed(key) and not identities.is_proved(key)
+
+    def _not_revoked(self, key: bytes, name: str) -> None:
+        identities = self._accounts.identities
+        user = identities.named(name)
+        if user is not None and identities.addition_problem(key, user.uid) == "key_revoked":
+            raise Refused("key_revoked", wire_text("key_revoked"))
+
+    def _come(self, call: Call, asked: Login, user: User) -> None:
+        """A key of this user logs in; the first time the log is told that it has proved itself."""
+        key = call.principal.key
+        if self._is_unproved(key) and user.registered is not None:
+            said = UserDeed(do="prove_key", key=names.key_text(key))
+            proof = Draft(
+                kind=Kind.USER_RULE,
+                author=user.uid,
+                target=user.uid,
+                body=body_of(said),
+                status=SUCCESS,
+                told=self._told(user),
+            )
+            call.id = None  # that of the request is the registration's
+            self._node.rationing.message(user.uid, self._node.batch_now, bot=user.role == Role.BOT)
+            self._writes.append(call, proof, asked)
+        else:
+            self._prove(call, asked, user)
 
     def _prove(self, call: Call, asked: Login, user: User | None) -> None:
         """The name is this one's already: say so, as soon as that is durable."""
@@ -106,7 +141,8 @@ class Registration:
         invitation = self._accounts.identities.invitation(token_hash)
         if invitation is None:
             raise Missing("invite_invalid", wire_text("invite_invalid"))
-        if not invitation.is_open(self._node.batch_ms):
+        taken = self._accounts.invites_at_present(token_hash)
+        if taken or not invitation.is_open(self._node.batch_ms):
             raise Refused("invite_invalid", wire_text("invite_invalid"))
         return token_hash
 
@@ -138,7 +174,7 @@ class Registration:
         self._check_name(name)
         self._writes.append(call, draft, asked)
         if key:
-            self._accounts.registering(key, user)
+            self._accounts.registering(key, user, invited=invited)
         node.log.info("registering user", user=name)
 
     def _check_name(self, name: str) -> None:

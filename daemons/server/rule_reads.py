@@ -10,9 +10,10 @@ from recado.protocol import names, rules
 from recado.protocol.errors import Refused
 from recado.protocol.limits import HISTORY_MESSAGES_DEFAULT, HISTORY_MESSAGES_MAX
 from recado.protocol.messages import Entry, Kind
-from recado.protocol.policy import Role
+from recado.protocol.policy import Role, actor_of
 from recado.protocol.rule_messages import AuditLog, ChannelInfo, UserKeys, Whois
 from recado.texts import wire_text
+from recado.wire.ports import Principal
 
 
 class RuleReads:
@@ -114,8 +115,9 @@ class RuleReads:
         """A broker asks whose key this is: the name as people see it, under which topics are granted."""
         if len(asked.key) != 32:
             raise Refused("key_invalid", wire_text("key_invalid"))
-        identities = self._node.accounts.identities
-        user = identities.owner(asked.key)
+        identities, security = self._node.accounts.identities, self._node.security
+        listed = None if security is None else security.roster.role_of(asked.key)
+        user = actor_of(listed or Principal("key", key=asked.key), identities).user
         if user is None or user.suspended:
             if user is not None or identities.is_revoked(asked.key):
                 raise Refused("key_revoked", wire_text("key_revoked"))

@@ -30,7 +30,9 @@ from recado.protocol.rules import (
     user_deed_of,
 )
 from recado.texts import wire_text
+from recado.wire.ports import Principal
 
+_NOT_ASKED_FOR: Final = frozenset({"invite", "prove_key"})  # the one has a service, the other is a login
 TOKEN_BYTES: Final = 15  # 20 characters of base 64 would do; in hexadecimal 30
 
 
@@ -46,7 +48,7 @@ class Rules:
 
     def user_rule(self, call: Call, asked: UserRule) -> None:
         speaker = self._accounts.ruler(call.actor, asked.user, key=call.principal.key)
-        if asked.do not in USER_DEEDS or asked.do == "invite":
+        if asked.do not in USER_DEEDS or asked.do in _NOT_ASKED_FOR:
             raise _refused("rule_invalid")
         name = names.user_name(asked.user if asked.who is None else asked.who)
         about = self._accounts.find(name)
@@ -109,12 +111,20 @@ class Rules:
                 raise _refused("key_last")
         elif said.do == "add_key":
             security = self._node.security
-            if identities.is_revoked(key):
-                raise _refused("key_revoked")
-            if identities.is_claimed(key) or (security and _is_a_node(security.roster.role_of(key))):
-                raise _refused("key_taken")
+            problem = identities.addition_problem(key, about)
+            if problem is None and security and self._is_another(security.roster.role_of(key), about):
+                problem = "key_taken"
+            if problem is not None:
+                raise _refused(problem)
             if len(identities.keys(about)) >= USER_KEYS_MAX:
                 raise _refused("keys_full")
+
+    def _is_another(self, listed: Principal | None, about: bytes) -> bool:
+        """Whether the roster gives a key to a node, or to an operator of another name."""
+        if listed is None:
+            return False
+        user = self._accounts.identities.user(about)
+        return listed.role != "operator" or (user is not None and listed.name not in (user.name, user.shown))
 
     def invite(self, call: Call, asked: Invite) -> None:
         """A token for one registration; a repetition of the request gets the same one."""
@@ -177,10 +187,6 @@ class Rules:
     def _keep(self, call: Call, draft: Draft, asked: Write, speaker: Speaker) -> None:
         self._node.rationing.message(speaker.uid, self._node.batch_now, bot=speaker.bot)
         self._writes.append(call, draft, asked)
-
-
-def _is_a_node(principal: object) -> bool:
-    return getattr(principal, "role", "operator") != "operator"
 
 
 def _refused(code: str) -> Refused:

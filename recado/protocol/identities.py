@@ -6,9 +6,11 @@ need not agree on an order and a late entry moves only what it must:
 
 - A name belongs to the user id that registered it with the smallest key of the total order; the others
   are shown with four letters of their user id (`views.other_name`).
-- A key belongs to the user of the smallest entry that claims it, by a login or by `add_key`.  A
-  revocation by that user, or an operator for that user, is for ever, whenever it arrives: nothing can
-  order a thief's entries before it.  The key then belongs to nobody.
+- A key belongs to the user of the smallest entry that claims it: a login, `prove_key`, or an operator's
+  `add_key`; only if there is none, a user's `add_key`.  Whoever adds a key need not have it, so nobody
+  is kept out by another who has added his key to himself.  A revocation by that user, or an operator for
+  that user, is for ever, whenever it arrives: nothing can order a thief's entries before it.  The key
+  then belongs to nobody.
 - Role and suspension are those of the largest rule; before any, a login says whether it is a program's.
 - An invitation is open until a login has used it or somebody took it back.
 
@@ -75,6 +77,14 @@ class _Login(NamedTuple):
     wall_ms: int
 
 
+class _Claim(NamedTuple):
+    """The smallest is the one that counts."""
+
+    unproved: bool
+    at: Key
+    uid: bytes
+
+
 class _Deed(NamedTuple):
     """An entry and what it says, ordered by the entry's key."""
 
@@ -104,7 +114,7 @@ class Identities:
         self._people: dict[bytes, _Person] = {}
         self._bearers: dict[str, dict[bytes, Key]] = {}  # name → user ids that registered it
         self._alike: dict[str, set[str]] = {}  # skeleton → registered names
-        self._owners: dict[bytes, tuple[Key, bytes]] = {}  # key → the first claim, by whom
+        self._owners: dict[bytes, _Claim] = {}
         self._invited: dict[str, _Deed] = {}
         self._taken_back: set[str] = set()
         self._used: dict[str, tuple[Key, bytes]] = {}
@@ -177,9 +187,22 @@ class Identities:
     def owner(self, key: bytes) -> User | None:
         """Whose key it is; None if nobody's, no longer, or of somebody who is not registered here yet."""
         claim = self._owners.get(key)
-        if claim is None or key in self._people[claim[1]].revoked:
+        if claim is None or key in self._people[claim.uid].revoked:
             return None
-        return self.user(claim[1])
+        return self.user(claim.uid)
+
+    def is_proved(self, key: bytes) -> bool:
+        """Whether who has the key has once logged in with it, or an operator has vouched for it."""
+        claim = self._owners.get(key)
+        return claim is not None and not claim.unproved
+
+    def added(self, key: bytes, name: str) -> User | None:
+        """The user of this name, as registered or shown, if the key was added to them and not revoked."""
+        user = self.named(name)
+        if user is None:
+            return None
+        person = self._people[user.uid]
+        return user if key in person.claimed and key not in person.revoked else None
 
     def is_claimed(self, key: bytes) -> bool:
         """Whether the key is or was somebody's: it can't become another user's."""
@@ -188,7 +211,16 @@ class Identities:
     def is_revoked(self, key: bytes) -> bool:
         """Whether the key's owner, or an operator, has revoked it."""
         claim = self._owners.get(key)
-        return claim is not None and key in self._people[claim[1]].revoked
+        return claim is not None and key in self._people[claim.uid].revoked
+
+    def addition_problem(self, key: bytes, uid: bytes) -> str | None:
+        """Why the key can't be added to this user, as an error's code."""
+        claim, person = self._owners.get(key), self._people.get(uid)
+        if person is not None and key in person.revoked:
+            return "key_revoked"
+        if claim is None or (claim.unproved and claim.uid != uid):
+            return None
+        return "key_revoked" if self.is_revoked(key) else "key_taken"
 
     def keys(self, uid: bytes) -> list[HeldKey]:
         """The keys of a user in the order of their claims, revoked ones too, others' keys not."""
@@ -197,7 +229,7 @@ class Identities:
             return []
         held: list[HeldKey] = []
         for key, (_, since_ms) in sorted(person.claimed.items(), key=lambda item: (item[1], item[0])):
-            if self._owners[key][1] != uid:
+            if self._owners[key].uid != uid:
                 continue
             revoked = person.revoked.get(key)
             if revoked is None:
@@ -244,24 +276,25 @@ class Identities:
         bearers[author] = min(entry.key, bearers.get(author, entry.key))
         self._alike.setdefault(skeleton(name), set()).add(name)
         if key is not None:
-            self._claim(key, author, entry.key, wall_ms=entry.wall_ms)
+            self._claim(key, _Claim(False, entry.key, author), wall_ms=entry.wall_ms)
         if said.invite is not None:
             use = (entry.key, author)
             self._used[said.invite] = min(use, self._used.get(said.invite, use))
 
-    def _claim(self, key: bytes, uid: bytes, at: Key, *, wall_ms: int) -> None:
-        mine, whose = (at, wall_ms), (at, uid)
-        claimed = self._people[uid].claimed
+    def _claim(self, key: bytes, claim: _Claim, *, wall_ms: int) -> None:
+        mine = (claim.at, wall_ms)
+        claimed = self._people[claim.uid].claimed
         claimed[key] = min(mine, claimed.get(key, mine))
-        self._owners[key] = min(whose, self._owners.get(key, whose))
+        self._owners[key] = min(claim, self._owners.get(key, claim))
 
     def _take_deed(self, uid: bytes, deed: _Deed) -> None:
         said = deed.said
         person = self._people.setdefault(uid, _Person())
         key = names.key_bytes(said.key) if said.key is not None else None
         match said.do:
-            case "add_key" if key is not None:
-                self._claim(key, uid, deed.key, wall_ms=deed.wall_ms)
+            case "add_key" | "prove_key" if key is not None:
+                unproved = said.do == "add_key" and said.by != rules.OPERATOR
+                self._claim(key, _Claim(unproved, deed.key, uid), wall_ms=deed.wall_ms)
             case "revoke_key" if key is not None:
                 before = person.revoked.get(key)
                 person.revoked[key] = deed if before is None or deed.key < before.key else before

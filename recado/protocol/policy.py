@@ -117,6 +117,9 @@ def actor_of(principal: Proved, identities: Identities) -> Actor:
             return Actor(Role(principal.role), principal.name)
         case "operator":
             user = identities.owner(principal.key)
+            if user is not None and principal.name not in (user.name, user.shown):
+                # Whoever reads the roster can add this key to himself.
+                user = user if identities.is_proved(principal.key) else None
             return Actor(Role.OPERATOR, user.shown if user else principal.name, user)
         case "local" if principal.name == "*":
             return Actor(Role.GATEWAY)
@@ -125,6 +128,8 @@ def actor_of(principal: Proved, identities: Identities) -> Actor:
             unknown = Role.LOCAL if principal.name else Role.STRANGER
         case "key":
             user, unknown = identities.owner(principal.key), Role.STRANGER
+            if user is not None and user.suspended and not identities.is_proved(principal.key):
+                user = None  # it may be another's who has not come yet
         case _:
             return Actor(Role.STRANGER)
     if user is None:

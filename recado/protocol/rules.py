@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 USER_DEEDS: Final[Mapping[str, tuple[str, ...]]] = {  # word → fields that it needs
     "add_key": ("key",),
+    "prove_key": ("key",),  # by the server at which a key that was added has logged in
     "revoke_key": ("key",),
     "role": ("role",),
     "invite": ("token",),

@@ -1,6 +1,7 @@
 """Names and keys in a secured cluster: registration, devices, revocation, suspension, local accounts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import trio
@@ -153,6 +154,7 @@ async def test_devices(autojump_clock: trio.abc.Clock) -> None:
         await cluster.done("ana", "channel", channel="geral", user="ana")
         phone = {"user": "ana", "do": "add_key", "key": key_text("telefone")}
         await cluster.done("ana", "user_rule", **phone)
+        assert (await cluster.done("telefone", "login", user="ana"))["user"] == "ana"
         said = await cluster.done("telefone", "publish", user="ana", channel="geral", message="oi")
         assert said["status"] == "OK"
         before = (await cluster.done("ana", "history", user="ana"))["topic"]
@@ -173,6 +175,66 @@ async def test_devices(autojump_clock: trio.abc.Clock) -> None:
             (key_text("ana"), True),
             (key_text("telefone"), False),
         ]
+
+
+async def test_a_key_that_was_added_by_who_has_it_not(autojump_clock: trio.abc.Clock) -> None:
+    """Whoever adds another's key to himself, and revokes it, keeps nobody out, neither user nor operator."""
+    async with people() as cluster:
+        await cluster.login("má", "bia")
+        own = {"user": "má", "do": "add_key"}
+        assert await cluster.refused("má", "user_rule", **own, key=key_text(OPERATOR)) == "key_taken"
+        for name in ("ana", "caio", "celular"):
+            await cluster.done("má", "user_rule", **own, key=key_text(name))
+        revoked = {**own, "do": "revoke_key", "key": key_text("caio")}
+        await cluster.done("má", "user_rule", **revoked)
+        assert await cluster.refused("caio", "login", user="má") == "key_revoked"
+        await cluster.login("ana", "caio")
+        await cluster.done("bia", "user_rule", user="bia", do="add_key", key=key_text("celular"))
+        assert (await cluster.done("celular", "login", user="bia"))["user"] == "bia"
+        await cluster.done("celular", "channel", channel="c", user="bia")
+        for name in ("ana", "celular"):
+            stolen = {**own, "do": "revoke_key", "key": key_text(name)}
+            assert await cluster.refused("má", "user_rule", **stolen) == "key_missing"
+            assert await cluster.refused("má", "user_rule", **own, key=key_text(name)) == "key_taken"
+        assert await cluster.refused("má", "user_rule", **{**stolen, "do": "prove_key"}) == "rule_invalid"
+
+
+async def test_an_operator_whose_key_was_added_before(autojump_clock: trio.abc.Clock) -> None:
+    """One who becomes operator later acts in his own name, not in that of who had added his key."""
+    async with people() as cluster:
+        await cluster.login("má")
+        security = cluster.given["server-1"].security
+        assert security is not None
+        before = replace(security, roster=security.roster.without("operator", OPERATOR))
+        cluster.given["server-1"].change(security=before)
+        await cluster.done("má", "user_rule", user="má", do="add_key", key=key_text(OPERATOR))
+        cluster.given["server-1"].change(security=security)
+        assert (await cluster.ask("broker-1", "whois", key=key(OPERATOR)))["code"] == "key_unknown"
+        await cluster.done(OPERATOR, "user_rule", user=OPERATOR, who="má", do="suspend")
+        assert (await cluster.done(OPERATOR, "login", user=OPERATOR))["user"] == OPERATOR
+
+
+async def test_an_invitation_is_good_once_also_at_once(autojump_clock: trio.abc.Clock) -> None:
+    """Of four who come with one invitation before the first is durable one is let in."""
+    async with people(settings={"registration": "invite"}) as cluster:
+        token = (await cluster.done(OPERATOR, "invite", user=OPERATOR))["token"]
+        codes: list[str | None] = []
+
+        async def login(name: str) -> None:
+            codes.append((await cluster.ask(name, "login", user=name, invite=token)).get("code"))
+
+        async with trio.open_nursery() as nursery:
+            for name in ("ana", "bia", "caio", "duda"):
+                nursery.start_soon(login, name)
+        assert sorted(map(str, codes)) == ["None"] + ["invite_invalid"] * 3
+
+
+async def test_nobody_registers_without_a_key(autojump_clock: trio.abc.Clock) -> None:
+    """A Unix user whose account was taken off the settings registers no name, though still connected."""
+    async with people() as cluster:
+        gone = Principal("local", "ana", b"", "localhost:1234:1234:99")
+        assert (await cluster.raw(gone, "login", user="bia"))["code"] == "key_unknown"
+        await cluster.login("bia")
 
 
 async def test_keys_of_others(autojump_clock: trio.abc.Clock) -> None:
