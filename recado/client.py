@@ -157,39 +157,41 @@ async def connect(
     if isinstance(servers, str) or isinstance(brokers, str):
         raise TypeError("servers and brokers are lists of addresses")
     name = None if user is None else checked(names.user_name, user)
-    if security is None and (roster is not None or key is not None):
-        from recado.credentials import credentials
-
-        security = credentials(roster, key)
+    security = security or _credentials(roster, key)
     async with AsyncExitStack() as stack:
-        if network is None:
-            network = await stack.enter_async_context(_network(security))
-        background = await stack.enter_async_context(Background())
+        network = network or await stack.enter_async_context(_network(security))
         source = random or SystemRandom()
         whereabouts = Whereabouts(security)
-        given = [whereabouts.server(address) for address in servers]
-        if reference is not None:
-            whereabouts.reference(reference)
         pool = Servers(
-            network, background, given=given, reference=reference, random=source, learn=whereabouts.listed
+            network,
+            await stack.enter_async_context(Background()),
+            given=whereabouts.servers(servers),
+            reference=whereabouts.reference(reference),
+            random=source,
+            learn=whereabouts.listed,
         )
         connection = Connection(
             pool, patience=patience, random=source, wall_clock=time.time, secured=security is not None
         )
-        keepsakes = Keepsakes(None if data is None else Path(data))
-        unique = tuple(dict.fromkeys(brokers))
-        watching = Watching(
-            connection,
-            network,
-            brokers=unique,
-            user=name,
-            keepsakes=keepsakes,
-            know_broker=whereabouts.broker,
-        )
         stack.callback(connection.close)
+        keepsakes = Keepsakes(None if data is None else Path(data))
+        known = tuple(dict.fromkeys(brokers))
+        watching = Watching(
+            connection, network, brokers=known, user=name, keepsakes=keepsakes, know_broker=whereabouts.broker
+        )
         usual = None if level is None else Level(level)
         bot = security is not None and security.identity.kind == "bot"
         yield Chat(name, connection, watching, keepsakes, usual, bot=bot)
+
+
+def _credentials(
+    roster: "str | PathLike[str] | Roster | None", key: "str | PathLike[str] | Identity | None"
+) -> "ClientSecurity | None":
+    if roster is None and key is None:
+        return None
+    from recado.credentials import credentials
+
+    return credentials(roster, key)
 
 
 def _network(security: "ClientSecurity | None") -> AbstractAsyncContextManager[Network]:

@@ -5,6 +5,7 @@ it was told: by the caller what kind of node is there, by the reference which se
 a handshake fail.  In open mode there is nothing to know.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -17,17 +18,22 @@ class Whereabouts:
     def __init__(self, security: "ClientSecurity | None") -> None:
         self._book = None if security is None else security.book
 
-    def server(self, address: str) -> str:
-        """A server, whichever; gives the address back."""
-        self._learn("server", "", address)
-        return address
+    def servers(self, addresses: Iterable[str]) -> tuple[str, ...]:
+        """Servers, whichever; gives the addresses back."""
+        found = tuple(addresses)
+        for address in found:
+            self._learn("server", "", address)
+        return found
 
     def listed(self, name: str, address: str) -> None:
         """A server of that name, as the reference lists it."""
         self._learn("server", name, address)
 
-    def reference(self, address: str) -> None:
-        self._learn("reference", "", address)
+    def reference(self, address: str | None) -> str | None:
+        """The reference, if there is one; gives its address back."""
+        if address is not None:
+            self._learn("reference", "", address)
+        return address
 
     def broker(self, address: str) -> None:
         self._learn("broker", "", address)

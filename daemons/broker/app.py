@@ -55,11 +55,8 @@ async def run_broker(
     stop = trio.Event() if stopping is None else stopping
     settings = config.broker
     async with AsyncExitStack() as ends:
-        listen: dict[str, str] = {}
-        listener: Listener | None = None
-        if settings.request:
-            listener = await ends.enter_async_context(network.listener(settings.request))
-            listen["request"] = listener.address
+        listener = await _request_port(network, settings, ends)
+        listen = {} if listener is None else {"request": listener.address}
         servers = server_addresses(config) if settings.request or doorkeeper is not None else ()
         askers = [await ends.enter_async_context(network.asker(address)) for address in servers]
         if doorkeeper is not None:
@@ -95,6 +92,13 @@ async def run_broker(
             probes.cancel_scope.cancel()
     lamport.tick()
     log.info("broker stopped")
+
+
+async def _request_port(network: Network, settings: Broker, ends: AsyncExitStack) -> Listener | None:
+    """Bind it, if there is to be one."""
+    if not settings.request:
+        return None
+    return await ends.enter_async_context(network.listener(settings.request))
 
 
 class Forwarding:

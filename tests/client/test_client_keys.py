@@ -68,7 +68,7 @@ def test_no_other_kind_of_node_answers_for_a_server() -> None:
     known = security()
     whereabouts = Whereabouts(known)
     keys = {name: one.public for name, one in NODES.items()}
-    whereabouts.server("tcp://somewhere:5555")
+    whereabouts.servers(["tcp://somewhere:5555"])
     whereabouts.broker("tcp://bus:5558")
     whereabouts.reference("tcp://list:5559")
     whereabouts.listed("server-2", "tcp://two:5555")
