@@ -161,6 +161,13 @@ class Disk(Section, frozen=True, kw_only=True):
         Duration,
         Meta(description="A commit that lasts longer is logged, and writes are refused until it ends."),
     ] = 5.0
+    hung_seconds: Annotated[
+        Duration,
+        Meta(
+            description="A commit that lasts longer than this is given up for lost: the service manager's "
+            "watchdog is not fed any more, and starts the server anew."
+        ),
+    ] = 60.0
     scrub_seconds: Annotated[
         Duration,
         Meta(description="Between two checks of every hash of the log; damage is repaired from peers."),

@@ -14,12 +14,14 @@ from daemons.server.app import run_server
 from daemons.server.commit import commit_in_thread
 from daemons.server.node import Node, Surroundings
 from daemons.server.status import describe
+from daemons.server.told import Told
 from daemons.shared.command import main_of
 from daemons.shared.logging import Logger, get_logger, open_sink
 from daemons.shared.observe import observing
 from daemons.shared.process import Life
 from daemons.shared.refusals import tell_refusals
 from daemons.shared.secured import doors_of, everybody, network_of, reload_on_hangup, wire_security
+from daemons.shared.service_manager import taking_long
 from recado.config import Config
 from recado.secured import Current
 from recado.wire.zeromq import WireOptions
@@ -60,9 +62,10 @@ async def serve(config: Config, life: Life) -> None:
         options = WireOptions(linger_seconds=config.timings.linger_seconds)
         security = wire_security(current, domain="requests", authenticate=everybody(current))
 
-        store = Replica.open(
-            Path(config.node.data), node=config.node.name, reserve_bytes=config.disk.reserve_bytes
-        )
+        with taking_long("opening the replica"):
+            store = Replica.open(
+                Path(config.node.data), node=config.node.name, reserve_bytes=config.disk.reserve_bytes
+            )
         try:
             async with (
                 observing(config, life, program="server", log=lambda: loggers[-1]) as observer,
@@ -78,11 +81,14 @@ async def serve(config: Config, life: Life) -> None:
                     )
                     if store.path is not None:
                         beside.start_soon(node.meters.watch_room, store.path)
+                    told = Told(node, life)
+                    sink.everywhere = told.fields
+                    beside.start_soon(told.announce)
 
                 def ready(listen: dict[str, str]) -> None:
                     if security is not None:
                         beside.start_soon(tell_refusals, network, security, loggers[-1])
-                    life.ready({**listen, **observer.listens})
+                    life.ready({**listen, **observer.listens}, announce=False)
 
                 await run_server(
                     config,

@@ -80,6 +80,7 @@ class GroupCommit:
         self.paused = False  # nothing is taken: the file is being exchanged
         self.slow = False  # set while a commit takes too long (A31)
         self.out_since: float | None = None  # when the commit that is out began, trio's seconds
+        self.attempt_since: float | None = None  # when the disk was given what it has not answered yet
         self._log = log
         self._store = store
         self._committer = committer
@@ -226,6 +227,7 @@ class GroupCommit:
     async def _commit(self, items: list[Item], facts: list[After], batch: Batch) -> bool:
         """One attempt; False if somebody else's program holds the file's write lock."""
         with trio.CancelScope(shield=True):
+            self.attempt_since = trio.current_time()
             try:
                 self._store.stage(batch)
                 await self._committer(self._store.commit)
@@ -237,6 +239,8 @@ class GroupCommit:
                 self._out = 0
                 self.signed = batch.signatures
                 self._committed([*((None, kept) for kept in facts), *items], batch.entries)
+            finally:
+                self.attempt_since = None
         return True
 
     def _stir(self) -> None:

@@ -16,6 +16,7 @@ from daemons.server.in_force import Given, InForce
 from daemons.server.rationing import Rationing
 from daemons.server.signing import Proofs
 from daemons.server.topics import Topics
+from daemons.server.tried import FirstTries
 from daemons.shared.logging import Logger
 from daemons.shared.tally import Tallies
 from recado.config import Config
@@ -120,6 +121,7 @@ class Node:
         self.coordinator: str | None = None
         self.epoch_number = 0
         self.silent: set[str] = set()  # peers that did not answer the last time
+        self.first_tries = FirstTries(peer.name for peer in self.peers)
         self._leave_open()
 
     def _leave_open(self) -> None:

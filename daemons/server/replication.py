@@ -312,6 +312,8 @@ class Replication:
             if name in node.silent:
                 node.silent.discard(name)
                 node.log.info("peer answers again", peer=name)
+        finally:
+            node.first_tries.made(name)
 
     # ------------------------------------------------------------------------------------------------
 

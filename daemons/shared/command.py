@@ -40,6 +40,7 @@ def main_of(program: Program, main: Main, *, arguments: Sequence[str] | None = N
             return
 
         async def living(life: Life) -> None:
+            life.stop_seconds = config.timings.drain_seconds + config.timings.linger_seconds
             life.read_again = lambda: configuration(program, path=path, given=given)
             await main(config, life)
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol, TextIO, cast
 import structlog
 from structlog.typing import FilteringBoundLogger, WrappedLogger
 
+from daemons.shared.journal import Journal, fields_of, is_journal
 from recado.protocol.printable import printable
 from recado.settings import Log
 
@@ -59,7 +60,8 @@ class TextSink:
     """Writes lines to a stream, or appends them to a file that `reopen` opens anew (log rotation).
 
     A line that can't be written (disk full, reader gone) is counted in `lost`; a daemon does not
-    stop because nobody can read its log.
+    stop because nobody can read its log.  With a `native` journal events go there as fields; `everywhere`
+    tells which every one of them has, unless it says otherwise itself.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class TextSink:
         *,
         stream: TextIO | None = None,
         journal: bool = False,
+        native: Journal | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.level = settings.level
@@ -76,6 +79,8 @@ class TextSink:
         self._stream = stream if stream is not None else self._opened()
         self._render = render_json if settings.format == "json" else render_text
         self._journal = journal and settings.format == "auto"
+        self._native = native
+        self.everywhere: Callable[[], Mapping[str, Any]] = dict
         self._now = now
 
     def _opened(self) -> TextIO:
@@ -86,6 +91,8 @@ class TextSink:
         return TextIOWrapper(cast(BinaryIO, raw), "utf-8", errors="backslashreplace", write_through=True)
 
     def write(self, event: Event) -> None:
+        if self._native is not None and self._to_journal(self._native, event):
+            return
         if self._journal:
             line = f"<{_PRIORITIES.get(event['level'], 6)}>{self._render(event)}\n"
         else:
@@ -96,6 +103,17 @@ class TextSink:
             self._stream.flush()
         except (OSError, ValueError):  # ValueError: the stream was closed under us
             self.lost += 1
+
+    def _to_journal(self, journal: Journal, event: Event) -> bool:
+        """Whether it was taken, or lost: False if there is no journal, but still standard error."""
+        message = self._render({key: value for key, value in event.items() if key != "level"})
+        priority = _PRIORITIES.get(event["level"], 6)
+        fields = fields_of({**self.everywhere(), **event}, message=message, priority=priority, quoted=_quoted)
+        try:
+            self.lost += not journal.send(fields)
+        except OSError:
+            return False
+        return True
 
     def reopen(self) -> None:
         """Open the file anew, after somebody moved it away. Without a file: nothing."""
@@ -111,11 +129,15 @@ class TextSink:
 @contextmanager
 def open_sink(settings: Log, *, env: Mapping[str, str] = os.environ) -> Iterator[TextSink]:
     """The sink that the configuration names, closed at the end. Raises `OSError`."""
-    sink = TextSink(settings, journal="JOURNAL_STREAM" in env)
+    under = "JOURNAL_STREAM" in env
+    native = Journal() if settings.format == "auto" and not settings.file and is_journal(env) else None
+    sink = TextSink(settings, journal=under, native=native)
     try:
         yield sink
     finally:
         sink.close()
+        if native is not None:
+            native.close()
 
 
 def get_logger(node: str, clock: Callable[[], int], *, sink: Sink) -> Logger:

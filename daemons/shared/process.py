@@ -9,6 +9,7 @@ as one message without a traceback.  `WireError` and `OSError` are given theirs 
 """
 
 import errno
+import faulthandler
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from typing import Any
 import trio
 
 from daemons.shared.sd_notify import sd_notify
+from daemons.shared.service_manager import Hangs, extension, keep_told
 from recado.config import Config
 from recado.protocol.printable import printable
 from recado.wire.ports import WireError
@@ -33,6 +35,7 @@ EXIT_SOFTWARE = 70
 EXIT_CANNOT_CREATE = 73
 EXIT_TEMPORARY = 75
 EXIT_CONFIG = 78
+STOP_MARGIN_SECONDS = 5.0  # beyond what a daemon means to take for stopping
 EXIT_INTERRUPTED = 130  # SIGINT before there was anything to stop
 
 READY_FD_VARIABLE = "RECADO_READY_FD"
@@ -60,44 +63,76 @@ class Life:
         self.forced = False
         self.on_reload: list[Callable[[], None]] = []
         self.read_again: Callable[[], Config] = Config  # the configuration, from the same places
+        self.words: Callable[[], str] = str  # how it is, in one line for people
+        self.vital: list[Hangs] = []  # what must go on, or else the service manager ends the process
+        self.stop_seconds = 0.0  # how long it means to take for stopping, at most
         self._env = env
-        self._ready = False
+        self.served = trio.Event()  # set when requests are served
+        self._announced = False
 
-    def ready(self, listen: Mapping[str, str]) -> None:
-        """Say once that requests are served, and where: to systemd and to ``RECADO_READY_FD``.
+    def ready(self, listen: Mapping[str, str], *, announce: bool = True) -> None:
+        """Say once that requests are served, and where: to ``RECADO_READY_FD`` and the service manager.
 
-        The line on that descriptor is ``{"ready": true, "listen": {…}, "pid": 123}``.
+        The line on that descriptor is ``{"ready": true, "listen": {…}, "pid": 123}``.  Without
+        `announce` the manager waits for `announce()`.
         """
-        if self._ready:
+        if self.served.is_set():
             return
-        self._ready = True
-        sd_notify("READY=1", env=self._env)
+        self.served.set()
+        if announce:
+            self.announce()
         number = self._env.get(READY_FD_VARIABLE, "")
         if number.isdigit():
             line = json.dumps({"ready": True, "listen": dict(listen), "pid": os.getpid()}) + "\n"
             _tell_parent(int(number), line.encode())
 
+    def announce(self) -> None:
+        """Tell the service manager that the start is over."""
+        if not self._announced and not self.stopping.is_set():
+            self._announced = True
+            self._tell("READY=1")
+
     @property
     def serving(self) -> bool:
         """Ready, and not asked to stop."""
-        return self._ready and not self.stopping.is_set()
-
-    def status(self, text: str) -> None:
-        """One line for ``systemctl status``."""
-        sd_notify(f"STATUS={printable(text)}", env=self._env)
+        return self.served.is_set() and not self.stopping.is_set()
 
     def stop(self) -> None:
         """Begin to stop, as the first signal does."""
         if not self.stopping.is_set():
             self.stopping.set()
-            sd_notify("STOPPING=1", env=self._env)
+            self._tell(
+                "STOPPING=1",
+                "STATUS=stopping: what was accepted is finished first",
+                extension(self.stop_seconds + STOP_MARGIN_SECONDS),
+            )
 
     def reload(self) -> None:
         """SIGHUP: run the hooks; without any it is ignored."""
-        sd_notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}", env=self._env)
+        if self._announced:
+            self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         for hook in self.on_reload:
             hook()
-        sd_notify("READY=1", env=self._env)
+        if self._announced:
+            self._tell("READY=1")
+
+    async def keep_told(self) -> None:
+        """The task that tells the service manager how it is, until it stops."""
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._until_stopping, scope)
+                await keep_told(self._say, self.vital, env=self._env)
+                nursery.cancel_scope.cancel()
+
+    def _say(self) -> str:
+        return self.words()  # whatever it is by now
+
+    async def _until_stopping(self, scope: trio.CancelScope) -> None:
+        await self.stopping.wait()
+        scope.cancel()
+
+    def _tell(self, *lines: str) -> None:
+        sd_notify("\n".join(lines), env=self._env)
 
 
 def _tell_parent(descriptor: int, line: bytes) -> None:
@@ -129,6 +164,7 @@ async def live(main: Callable[[Life], Awaitable[None]], life: Life) -> None:
     """Run `main` under the signals until it returns; what it raises comes out of a group."""
     async with trio.open_nursery() as nursery:
         await nursery.start(_obey_signals, life, nursery.cancel_scope.cancel)
+        nursery.start_soon(life.keep_told)
         await main(life)
         nursery.cancel_scope.cancel()
     if life.forced:
@@ -139,6 +175,7 @@ async def live(main: Callable[[Life], Awaitable[None]], life: Life) -> None:
 
 def run(main: Callable[[Life], Awaitable[None]], *, name: str) -> int:
     """Run a daemon until it ends; returns the exit code. Text for people goes to standard error."""
+    faulthandler.enable(file=sys.__stderr__ or 2)  # what the watchdog aborts says where it was
     try:
         trio.run(live, main, Life(name))
     except KeyboardInterrupt:  # before the signals were ours: nothing had begun

@@ -141,7 +141,7 @@ def test_a_parent_that_left_is_no_reason_to_stop() -> None:
 
 
 def test_the_service_manager_is_told(tmp_path: Path) -> None:
-    """READY, STATUS and STOPPING arrive as datagrams, and nobody listening is only False."""
+    """READY, RELOADING and STOPPING arrive as datagrams, and nobody listening is only False."""
     path = tmp_path / "notify"
     env = {"NOTIFY_SOCKET": str(path)}
     assert not sd_notify("READY=1", env={})
@@ -149,13 +149,17 @@ def test_the_service_manager_is_told(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))
         life = Life("n", env=env)
-        life.ready({})
-        life.status("coordinator\nserver-3")
+        life.stop_seconds = 7
+        life.reload()  # before it is ready the manager is not to know
+        life.ready({}, announce=False)
+        life.announce()
         life.reload()
-        told = [manager.recv(100).decode() for _ in range(4)]
-    assert told[:2] == ["READY=1", "STATUS=coordinator\\u{a}server-3"]
-    assert told[2].startswith("RELOADING=1\nMONOTONIC_USEC=")
-    assert told[3] == "READY=1"
+        life.stop()
+        told = [manager.recv(200).decode() for _ in range(4)]
+    assert told[0] == told[2] == "READY=1"
+    assert told[1].startswith("RELOADING=1\nMONOTONIC_USEC=")
+    assert told[3].startswith("STOPPING=1\nSTATUS=stopping")
+    assert told[3].endswith("EXTEND_TIMEOUT_USEC=12000000")
 
 
 @pytest.mark.system
