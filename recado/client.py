@@ -159,7 +159,8 @@ async def connect(
     name = None if user is None else checked(names.user_name, user)
     security = security or _credentials(roster, key)
     async with AsyncExitStack() as stack:
-        network = network or await stack.enter_async_context(_network(security))
+        if network is None:
+            network = await stack.enter_async_context(_network(security))
         source = random or SystemRandom()
         whereabouts = Whereabouts(security)
         pool = Servers(
