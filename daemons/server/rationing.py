@@ -5,12 +5,17 @@ and nobody else pays for it.  A message is one token, however long its text.  A 
 already costs its sender's address only.
 """
 
+from typing import Final
+
 from daemons.server.calls import Call
 from daemons.server.in_force import InForce
 from recado.protocol.buckets import Buckets
 from recado.protocol.errors import Refused
 from recado.protocol.limits import BUCKETS_MAX
 from recado.texts import wire_text
+from recado.wire.ports import Principal
+
+BYTES_PER_TOKEN: Final = 2048  # of a frame, in requests of an address
 
 
 class RateLimited(Refused):
@@ -45,11 +50,29 @@ class Rationing:
 
     def request(self, call: Call, now: float) -> None:
         """One request has arrived.  Raises `RateLimited`.  `now`: monotonic seconds."""
-        principal = call.principal
+        self._came(call.principal, now)
+
+    def frame(self, principal: Principal, size_bytes: int, now: float) -> None:
+        """A frame is about to be read: a large one costs its address more than the one request in it.
+
+        Raises `RateLimited`.  Servers send pages, and are known.
+        """
+        tokens = size_bytes // BYTES_PER_TOKEN
+        if tokens and principal.role != "server":
+            self._came(principal, now, tokens=tokens)
+
+    def junk(self, principal: Principal, now: float) -> None:
+        """What was read was no request; it counts as one.  Raises `RateLimited`."""
+        self._came(principal, now)
+
+    def _came(self, principal: Principal, now: float, *, tokens: int = 1) -> None:
         if principal.role == "server":
             self._take(self._servers, principal.name, now)
         elif principal.address:
-            self._take(self._addresses, principal.address, now)
+            # Of a Unix user's address the last part is the process.
+            local = principal.role == "local"
+            place = principal.address.rpartition(":")[0] if local else principal.address
+            self._take(self._addresses, place, now, tokens=tokens)
 
     def message(self, author: bytes | None, now: float, *, bot: bool, channel: str | None = None) -> None:
         """One more entry of a user is about to be kept, in a channel or not.  Raises `RateLimited`."""
@@ -57,8 +80,8 @@ class Rationing:
         if channel is not None:
             self._take(self._channels, channel, now)
 
-    def _take(self, buckets: Buckets, key: object, now: float) -> None:
-        wait = buckets.take(key, now=now)
+    def _take(self, buckets: Buckets, key: object, now: float, *, tokens: int = 1) -> None:
+        wait = buckets.take(key, now=now, tokens=tokens)
         if wait:
             self.refused += 1
             raise RateLimited(wait)

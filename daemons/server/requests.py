@@ -29,6 +29,7 @@ from recado.wire.ports import Incoming, Listener
 from storage.replica import StorageError
 
 Handler = Callable[[Call, Any], None]
+_MAY_BE_SERVERS = frozenset({"server", "open"})  # whose frames may be as large as a page
 EXPIRY_SECONDS = 0.25
 PATIENCE_SECONDS = 0.5  # for the disk, before requests are served beside a growing backlog
 BACKLOG_ENTRIES = 2 * COMMIT_ENTRIES_MAX  # beyond it nothing more is drained until a commit is done
@@ -129,18 +130,36 @@ class Requests:
 
     def _decoded(self, incoming: Incoming) -> Call | None:
         """A call, or None after an error reply: every frame that has a sender is answered."""
-        node = self._node
+        node, principal = self._node, incoming.principal
         try:
             if incoming.body is None:
                 raise Malformed("a request is one frame")
-            asked = codec.decode_request(incoming.body)
+            node.rationing.frame(principal, len(incoming.body), node.batch_now)
+            asked = codec.decode_request(incoming.body, client=principal.role not in _MAY_BE_SERVERS)
         except Malformed as error:
             node.clock.tick()
-            self._junk.add({"service": error.service, "reason": error.reason}, requests=1)
-            data = error_data("malformed", malformed_text(error.reason))
-            node.replies.add(incoming.envelope, error.service, data, asked_clock=error.clock)
+            self._not_understood(incoming, error)
             return None
-        return Call(asked, incoming.envelope, node.replies, incoming.principal)
+        except RateLimited as limited:
+            self._too_much(incoming, limited)
+            return None
+        return Call(asked, incoming.envelope, node.replies, principal)
+
+    def _not_understood(self, incoming: Incoming, error: Malformed) -> None:
+        try:
+            self._node.rationing.junk(incoming.principal, self._node.batch_now)
+        except RateLimited as limited:
+            self._too_much(incoming, limited)
+            return
+        self._junk.add({"service": error.service, "reason": error.reason}, requests=1)
+        data = error_data("malformed", malformed_text(error.reason))
+        self._node.replies.add(incoming.envelope, error.service, data, asked_clock=error.clock)
+
+    def _too_much(self, incoming: Incoming, limited: RateLimited) -> None:
+        """Refuse what was not read: its service is not known."""
+        self._refused.add({"service": "error"}, requests=1, code=limited.code)
+        data = {**error_data(limited.code, limited.text), "retry_after": limited.retry_after}
+        self._node.replies.add(incoming.envelope, "error", data, asked_clock=0)
 
     def _serve_batch(self, calls: list[Call]) -> None:
         self._writes.prefetch(calls)

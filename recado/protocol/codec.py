@@ -101,13 +101,14 @@ def lamport(value: Any, *, service: str = "error") -> int:
     return int(value)
 
 
-def decode_request(frame: bytes) -> Asked:
+def decode_request(frame: bytes, *, client: bool = False) -> Asked:
     """A request frame, checked against the schema of its service.
 
+    `client`: it is known to be no server's, so what only servers may send is not even looked at.
     An unknown service comes back with ``known=False``.  Raises `Malformed` with the service name
     to echo and the clock to exceed, as far as they could be read.
     """
-    raw = unpack(frame)
+    raw = unpack(frame, frame_bytes_max=CURSOR_FRAME_BYTES_MAX if client else PEER_FRAME_BYTES_MAX)
     if not isinstance(raw, dict):
         raise Malformed("a request is a map with 'service' and 'data'")
     service, data = raw.get("service"), raw.get("data")

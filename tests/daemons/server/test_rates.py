@@ -5,7 +5,9 @@ from typing import Any
 import msgspec
 import trio
 
+from recado.protocol import codec
 from recado.settings import Limits
+from recado.wire.ports import Principal
 from tests.daemons.server.people import OPERATOR, People, people, principal
 from tests.daemons.server.server_bench import bench
 
@@ -69,6 +71,35 @@ async def test_a_repetition_is_free(autojump_clock: trio.abc.Clock) -> None:
         asked = {"user": "ana", "channel": "c", "message": "oi", "id": b"1"}
         keys = [(await cluster.done("ana", "publish", **asked))["key"] for _ in range(10)]
         assert keys == keys[:1] * 10
+
+
+async def test_junk_and_large_frames_count(autojump_clock: trio.abc.Clock) -> None:
+    """Frames that are no request cost their address as much, large ones more; too large ones are not read."""
+    given = limits(address_requests_per_second=1.0, address_requests_burst=20)
+    async with people(limits=given) as cluster:
+        for address, frame, served in (
+            ("10.0.0.1", b"\xc1", 20),
+            ("10.0.0.2", b"\xc1" * 8192, 4),
+            ("10.0.0.3", b"\xc1" * (2 << 20), 0),
+        ):
+            who = principal("zé", address=address)
+            async with cluster.network.host("any", who).asker(cluster.first.asker.address) as asker:
+                replies = [codec.decode_reply(await asker.ask(frame)) for _ in range(served + 3)]
+            codes = [reply.data["code"] for reply in replies]
+            assert codes == ["malformed"] * served + ["rate_limited"] * 3
+            assert replies[-1].data["retry_after"] > 0
+        await cluster.login("ana")
+
+
+async def test_a_unix_user_s_processes_share_a_rate(autojump_clock: trio.abc.Clock) -> None:
+    """Another process of one Unix user is no other address."""
+    given = limits(address_requests_per_second=1.0, address_requests_burst=5)
+    async with people(limits=given) as cluster:
+        codes = [
+            (await cluster.raw(Principal("local", "", b"", f"localhost:7:7:{pid}"), "users"))["code"]
+            for pid in range(8)
+        ]
+        assert codes == ["key_unknown"] * 5 + ["rate_limited"] * 3
 
 
 async def test_an_address_s_rate(autojump_clock: trio.abc.Clock) -> None:
