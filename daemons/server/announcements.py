@@ -195,9 +195,11 @@ class Announcements:
         return said | node.tags.told(clock)
 
     def _key(self, target: str | bytes) -> str | None:
-        """What a beacon calls a target; None for a user of whom nothing is known here."""
+        """What a beacon calls a target; None for a user or channel whose beginning is not here."""
         if not self._secured:
             return target_key(target)
+        if isinstance(target, str) and not self._node.channels.exists(target):
+            return None  # it may be private
         topics = self._node.topics
         found = topics.channel(target) if isinstance(target, str) else topics.of_user(target)
         if found is None or not is_private(found):

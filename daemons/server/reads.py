@@ -37,7 +37,7 @@ class Reads:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._lists: tuple[int, list[str], list[str]] = (-1, [], [])
+        self._lists: tuple[tuple[int, int], list[str], list[str]] = ((-1, -1), [], [])
         self._latest_names: Vector = {}  # origin → its last login or channel, of those that came last
         node.commits.appliers.append(self._committed)
 
@@ -71,9 +71,13 @@ class Reads:
         return {} if asked.session is None else {"vector": dict(self._latest_names)}
 
     def _names(self) -> tuple[list[str], list[str]]:
-        version = self._node.directory.version
+        node = self._node
+        version = (node.directory.version, node.channels.version)
         if self._lists[0] != version:
-            self._lists = (version, self._node.store.users(), self._node.store.channels())
+            channels = node.store.channels()
+            if node.accounts.secured:  # of which only messages speak may be private
+                channels = [name for name in channels if node.channels.exists(name)]
+            self._lists = (version, node.store.users(), channels)
         return self._lists[1:]
 
     def history(self, call: Call, asked: History) -> None:

@@ -12,8 +12,9 @@ from recado.protocol.publications import (
     private_key,
     public_topic,
 )
+from tests.daemons.server.peer_frames import ORIGIN, log_of
 from tests.daemons.server.people import People, key_text, people
-from tests.daemons.server.secured_bench import CLUSTER_KEY
+from tests.daemons.server.secured_bench import CLUSTER_KEY, signed_run
 from tests.daemons.server.test_announcements import listening
 
 
@@ -60,6 +61,17 @@ async def test_a_beacon_names_nothing_private(autojump_clock: trio.abc.Clock) ->
         secret = await topic_of(cluster, "ana", channel="d")
         mine = await topic_of(cluster, "bia", user="bia")
         assert set(heads) == {"#c", private_key(secret), private_key(mine)}
+
+
+async def test_a_channel_that_only_messages_speak_of_is_not_named(autojump_clock: trio.abc.Clock) -> None:
+    """While its creation is under way it may be private: neither beacons nor lists tell of it."""
+    async with people("server-1", of=2) as cluster, listening(cluster) as ear:
+        await cluster.login("ana")
+        await cluster.done("ana", "channel", channel="c", user="ana")
+        await cluster.push(cluster.first, signed_run(log_of(ORIGIN, 3, targets=("segredo",))))
+        await trio.sleep(5)
+        assert not [body for topic, body in ear.heard if "segredo" in repr((topic, body))]
+        assert (await cluster.done("ana", "channels"))["channels"] == ["c"]
 
 
 async def test_the_last_word_on_an_old_topic(autojump_clock: trio.abc.Clock) -> None:
