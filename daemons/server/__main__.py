@@ -24,6 +24,7 @@ from daemons.shared.secured import doors_of, everybody, network_of, reload_on_ha
 from daemons.shared.service_manager import taking_long
 from recado.config import Config
 from recado.secured import Current
+from recado.wire.activation import passed_sockets
 from recado.wire.zeromq import WireOptions
 from storage.replica import Replica
 
@@ -59,7 +60,9 @@ async def serve(config: Config, life: Life) -> None:
         loggers = [get_logger(config.node.name, lambda: 0, sink=sink)]  # until the server has a clock
         current = Current(config, "server")
         reload_on_hangup(life, current, lambda: loggers[-1])
-        options = WireOptions(linger_seconds=config.timings.linger_seconds)
+        options = WireOptions(
+            linger_seconds=config.timings.linger_seconds, passed=passed_sockets(config.server.listen)
+        )
         security = wire_security(current, domain="requests", authenticate=everybody(current))
 
         with taking_long("opening the replica"):

@@ -22,8 +22,8 @@ class Guard(NamedTuple):
         self.authenticator.forget(raw)
 
 
-def guarded_bind(raw: RawSocket, address: str, *, guard: Guard | None) -> str:
+def guarded_bind(raw: RawSocket, address: str, *, guard: Guard | None, passed: int | None = None) -> str:
     """`sockets.bind`, asking who connects if there is a guard."""
     if guard is not None:
         prepare_to_listen(raw, guard.security, domain=guard.domain, address=address)
-    return bind(raw, address)
+    return bind(raw, address, passed=passed)

@@ -13,6 +13,7 @@ from recado.protocol.limits import (
     MESSAGE_FRAMES_MAX,
 )
 from recado.wire import frames
+from recado.wire.activation import descriptor_for
 from recado.wire.frames import RawSocket
 from recado.wire.guard import Guard, guarded_bind
 from recado.wire.ports import OPEN, Incoming, Outgoing, Principal
@@ -95,7 +96,8 @@ class Router:
         # Secured, where clients do not trust each other, nobody's replies may be taken over at all.
         raw.setsockopt(zmq.ROUTER_HANDOVER, int(guard is None))
         self._guard = guard
-        self._address = guarded_bind(raw, address, guard=guard)
+        passed = descriptor_for(address, options.passed)
+        self._address = guarded_bind(raw, address, guard=guard, passed=passed)
         if local:
             guarded_bind(raw, local, guard=guard)
         if guard is None:

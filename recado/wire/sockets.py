@@ -14,8 +14,8 @@ Writability is never waited for: queues are bounded and refuse.
 import errno
 import os
 import socket as unix
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import anyio
 import anyio.lowlevel
@@ -37,7 +37,8 @@ class WireOptions:
     Heartbeats go both ways, answered by ZeroMQ's own thread however busy the program is; a
     connection silent for `heartbeat_timeout_seconds` is given up and dialled anew.  `linger_seconds`
     is how long leaving the network may wait for what is still queued.  With `ipv6` host names and
-    ``*`` mean IPv6 too; addresses in brackets always do.
+    ``*`` mean IPv6 too; addresses in brackets always do.  `passed`: descriptors of sockets that listen
+    already, by the address that they stand for (`recado.wire.activation`).
     """
 
     linger_seconds: float = 0.5
@@ -49,6 +50,7 @@ class WireOptions:
     reconnect_seconds_max: float = 1.0
     connections_backlog: int = 1024
     ipv6: bool = False
+    passed: Mapping[str, int] = field(default_factory=dict)
 
 
 class Socket:
@@ -179,13 +181,19 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def bind(raw: RawSocket, address: str) -> str:
-    """Bind and return the address with the port filled in.  Raises `WireError` and closes `raw`."""
+def bind(raw: RawSocket, address: str, *, passed: int | None = None) -> str:
+    """Bind and return the address with the port filled in.  Raises `WireError` and closes `raw`.
+
+    `passed`: a descriptor that listens there already; it belongs to `raw` from now on.
+    """
     try:
         _prepare(raw, parts := to_listen(address))
         if parts.transport == "ipc" and _ipc_in_use(parts.host):
             raise WireError(f"cannot listen at {address}: address already in use")
+        if passed is not None:
+            raw.setsockopt(zmq.USE_FD, passed)
         raw.bind(address)
+        raw.setsockopt(zmq.USE_FD, -1)  # or the next bind would take it again, and libzmq aborts
     except zmq.ZMQError as error:
         raw.close(linger=0)
         raise WireError(f"cannot listen at {address}: {_reason(error)}") from error
