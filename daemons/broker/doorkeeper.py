@@ -14,7 +14,7 @@ whether the capability in a topic is right, and need not: on a wrong one nothing
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple, NoReturn
 
 import trio
@@ -72,12 +72,23 @@ class Doorkeeper:
 
     # Handshakes -----------------------------------------------------------------------------------
 
-    async def authenticate(self, key: bytes, domain: str, _address: str) -> Principal | None:
+    def authenticate(
+        self, key: bytes, domain: str, _address: str
+    ) -> Principal | Awaitable[Principal | None] | None:
         """Who a key is at the XSUB or the XPUB; None: it has no business there.
 
-        Raises `NotNow` if no server can tell at present.
+        Of a key for which servers have to be asked the answer is to be waited for, and raises `NotNow` if
+        none can tell at present.  That many wait keeps out no server.
         """
-        found = await self._find(key, domain)
+        listed = self._roster().role_of(key)
+        if not _is_asked_about(domain, listed):
+            return self._noted(key, domain, _by_roster(domain, listed))
+        return self._authenticate(key, domain)
+
+    async def _authenticate(self, key: bytes, domain: str) -> Principal | None:
+        return self._noted(key, domain, await self._find(key, domain))
+
+    def _noted(self, key: bytes, domain: str, found: Principal | None) -> Principal | None:
         if found is not None:
             self._let_in.pop((key, domain), None)
             self._let_in[key, domain] = None
@@ -87,10 +98,8 @@ class Doorkeeper:
 
     async def _find(self, key: bytes, domain: str) -> Principal | None:
         listed = self._roster().role_of(key)
-        if domain not in ("xsub", "xpub"):
-            return None  # nothing else listens here
-        if domain == "xsub" or (listed is not None and listed.role != "operator"):
-            return listed if listed is not None and listed.role == "server" else None
+        if not _is_asked_about(domain, listed):
+            return _by_roster(domain, listed)
         if listed is None:
             return await self.whois(key)
         try:
@@ -186,3 +195,14 @@ class Doorkeeper:
             return False
         role = _ROLES.get(principal.role) or Role(principal.role)
         return may_subscribe(topic, role=role, name=principal.name)
+
+
+def _is_asked_about(domain: str, listed: Principal | None) -> bool:
+    """Whether the roster does not say enough of a key: users, and operators, who are users too."""
+    return domain == "xpub" and (listed is None or listed.role == "operator")
+
+
+def _by_roster(domain: str, listed: Principal | None) -> Principal | None:
+    """Servers publish and hear; nothing else listens here."""
+    inside = domain in ("xsub", "xpub") and listed is not None and listed.role == "server"
+    return listed if inside else None

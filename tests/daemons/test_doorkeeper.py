@@ -1,6 +1,6 @@
 """Who gets in at a secured broker and what each may hear: the doorkeeper, with servers that are played."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -66,7 +66,8 @@ class Town:
         return {**(self.answer or told), "clock": asked.clock + 1}
 
     async def admitted(self, key: bytes, domain: str = "xpub") -> Principal | None:
-        return await self.doors.authenticate(key, domain, "127.0.0.1")
+        verdict = self.doors.authenticate(key, domain, "127.0.0.1")
+        return await verdict if isinstance(verdict, Awaitable) else verdict
 
 
 def _refusal(code: str) -> dict[str, Any]:
@@ -99,6 +100,16 @@ async def test_who_gets_in_where(autojump_clock: trio.abc.Clock) -> None:
         assert await town.admitted(ANA) == Principal("key", "ana", ANA)
         assert await town.admitted(ANA, "xsub") is None
         assert await town.admitted(NOBODY) is None
+
+
+async def test_for_servers_nobody_waits(autojump_clock: trio.abc.Clock) -> None:
+    """What the roster decides is told at once: however many handshakes wait for a word, members get in."""
+    async with _town() as town:
+        for domain, inside in (("xsub", True), ("xpub", True), ("requests", False)):
+            verdict = town.doors.authenticate(SERVER.public, domain, "127.0.0.1")
+            assert isinstance(verdict, Principal) is inside
+        assert town.doors.authenticate(ANA, "xsub", "127.0.0.1") is None
+        assert town.asked == []
 
 
 async def test_a_word_counts_for_a_while(autojump_clock: trio.abc.Clock) -> None:
