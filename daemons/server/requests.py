@@ -23,13 +23,16 @@ from daemons.server.rules import Rules
 from daemons.server.writes import Writes
 from daemons.shared.replies import malformed_text
 from recado.protocol import codec
+from recado.protocol.buckets import Buckets
 from recado.protocol.errors import Malformed, Refused
-from recado.protocol.limits import ABSENCE_CHECKS_MAX, COMMIT_ENTRIES_MAX
+from recado.protocol.limits import ABSENCE_CHECKS_MAX, BUCKETS_MAX, COMMIT_ENTRIES_MAX
 from recado.wire.ports import Incoming, Listener
 from storage.replica import StorageError
 
 Handler = Callable[[Call, Any], None]
 _MAY_BE_SERVERS = frozenset({"server", "open"})  # whose frames may be as large as a page
+ABSENCES_PER_SECOND = 10.0  # of one key the peers are asked so often for what is missing,
+ABSENCES_BURST = 64  # and so often at once: one's nonsense crowds out nobody
 EXPIRY_SECONDS = 0.25
 PATIENCE_SECONDS = 0.5  # for the disk, before requests are served beside a growing backlog
 BACKLOG_ENTRIES = 2 * COMMIT_ENTRIES_MAX  # beyond it nothing more is drained until a commit is done
@@ -102,6 +105,7 @@ class Requests:
         self._servers: Mapping[str, Handler] = server_services(peers, donor, rule_reads)
         self._parked: list[Call] = []
         self._parking = trio.Event()
+        self._absences = Buckets(rate=ABSENCES_PER_SECOND, burst=ABSENCES_BURST, most=BUCKETS_MAX)
         self._junk = node.tallies.of("request not understood", level="warning")
         self._refused = node.tallies.of("refused")
         node.replies.listener = listener
@@ -206,8 +210,11 @@ class Requests:
     # What is missing here may be on its way -----------------------------------------------------------
 
     def _park(self, call: Call) -> bool:
-        node = self._node
+        node, who = self._node, call.principal
         if not node.peers or node.draining or len(self._parked) >= ABSENCE_CHECKS_MAX:
+            return False
+        key = b"" if who.role == "broker" else who.key or who.address  # a broker asks for many
+        if key and self._absences.take(key, now=node.batch_now):
             return False
         self._parked.append(call)
         self._parking.set()

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import trio
 
+from recado.protocol.limits import ABSENCE_CHECKS_MAX
 from recado.protocol.names import key_uid
 from recado.protocol.publications import private_topic, public_topic
 from tests.daemons.server.people import OPERATOR, People, key, people
@@ -161,6 +162,23 @@ async def test_what_is_not_here_yet_is_asked_for(autojump_clock: trio.abc.Clock)
         await cluster.done("ana", "channel", channel="c", user="ana", private=True)
         assert await code(cluster, "ana", at="server-2") is None
         assert await code(cluster, "bia", at="server-2") == "channel_closed"
+
+
+async def test_asking_for_nonsense_crowds_out_nobody(autojump_clock: trio.abc.Clock) -> None:
+    """Who asks for hundreds of things that are nowhere has the peers asked for some; others' wait is kept."""
+    async with people("server-1", "server-2", of=2) as cluster:
+        await cluster.login("ana", at="server-2")
+        codes: list[str] = []
+
+        async def nonsense() -> None:
+            codes.append(await cluster.refused("zé", "users"))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(2 * ABSENCE_CHECKS_MAX):
+                nursery.start_soon(nonsense)
+            await trio.lowlevel.checkpoint()
+            nursery.start_soon(lambda: cluster.done("ana", "users"))
+        assert codes == ["key_unknown"] * 2 * ABSENCE_CHECKS_MAX
 
 
 async def test_open_mode_goes_by_claimed_names(autojump_clock: trio.abc.Clock) -> None:
