@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from adversaries import FORGED, ExMember, Hostile, Member
 from deterministic import run_history
 from fleet import survey, told
-from hostile import FORGED, ExMember, Hostile, Member
 from plans import plan
 from secured_world import FORMER, identity, user
 from sightings import watched
