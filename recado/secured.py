@@ -14,6 +14,7 @@ import msgspec
 from recado.keys import Identity, KeyFileError, read_cluster_key, read_identity
 from recado.protocol.limits import REGISTERED_SERVERS_MAX
 from recado.roster import Roster, RosterError
+from recado.service_credentials import credential_path
 from recado.settings import Config
 
 Program = Literal["server", "reference", "broker"]
@@ -129,12 +130,12 @@ def load_security(config: Config, program: Program, *, starting: bool = True) ->
 
 def key_path(config: Config) -> Path:
     """Where this node's key is."""
-    return Path(config.security.key or Path(config.node.data) / KEY_FILE)
+    return credential_path(config.security.key, KEY_FILE, data=Path(config.node.data))
 
 
 def cluster_key_path(config: Config) -> Path:
     """Where the servers' common key is."""
-    return Path(config.security.cluster_key or Path(config.node.data) / CLUSTER_KEY_FILE)
+    return credential_path(config.security.cluster_key, CLUSTER_KEY_FILE, data=Path(config.node.data))
 
 
 def _identity(config: Config, program: Program) -> Identity:

@@ -20,13 +20,17 @@ class Security(Section, frozen=True, kw_only=True):
         Meta(description="The file that names who belongs to the cluster; empty: open mode, without keys."),
     ] = ""
     key: Annotated[
-        str, Meta(description="This node's key file, mode 0600; empty: `node.key` in node.data.")
+        str,
+        Meta(
+            description="This node's key file, mode 0600, or `credential:NAME`, a credential of the service; "
+            "empty: the credential `node.key` if there is one, else that file in node.data."
+        ),
     ] = ""
     cluster_key: Annotated[
         str,
         Meta(
-            description="The servers' common key, mode 0600, the same on all of them; empty: `cluster.key` "
-            "in node.data."
+            description="The servers' common key, mode 0600, the same on all of them; or `credential:NAME`; "
+            "empty: the credential `cluster.key` if there is one, else that file in node.data."
         ),
     ] = ""
     insecure: Annotated[

@@ -7,6 +7,7 @@ import trio
 from daemons.broker import observed
 from daemons.broker.app import TaskStatus, run_broker
 from daemons.broker.doorkeeper import Doorkeeper
+from daemons.broker.requests import RoundRobin
 from daemons.shared.command import main_of
 from daemons.shared.logging import Logger, get_logger, open_sink
 from daemons.shared.observe import observing
@@ -43,6 +44,10 @@ async def broker(config: Config, life: Life) -> None:
             def doors() -> dict[str, Any]:
                 return doors_of(network, security)
 
+            def opened(port: RoundRobin | None) -> None:
+                observed.show(observer, port, doors=doors)
+                life.words = lambda: observed.in_words(port)
+
             async def started(*, task_status: TaskStatus) -> None:
                 await run_broker(
                     config,
@@ -51,7 +56,7 @@ async def broker(config: Config, life: Life) -> None:
                     lamport=lamport,
                     doorkeeper=doorkeeper,
                     stopping=life.stopping,
-                    opened=lambda port: observed.show(observer, port, doors=doors),
+                    opened=opened,
                     task_status=task_status,
                 )
 

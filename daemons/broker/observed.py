@@ -35,6 +35,14 @@ def describe(port: RoundRobin | None, doors: Mapping[str, Any]) -> dict[str, Any
     return told
 
 
+def in_words(port: RoundRobin | None) -> str:
+    """The same in one line for people."""
+    if port is None:
+        return "forwards publications; no request port"
+    servers = len(port.rotation.servers)
+    return f"forwards publications; requests go to {port.rotation.alive} of {servers} servers"
+
+
 def samples(port: RoundRobin | None, doors: Mapping[str, Any]) -> Iterator[Sample]:
     if port is not None:
         yield Sample("recado_broker_requests_total", port.taken)

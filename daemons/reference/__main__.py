@@ -8,6 +8,7 @@ import trio
 
 from daemons.reference import observed
 from daemons.reference.app import TaskStatus, run_reference
+from daemons.reference.node import Node
 from daemons.shared.command import main_of
 from daemons.shared.logging import get_logger, open_sink
 from daemons.shared.observe import observing
@@ -35,6 +36,10 @@ async def reference(config: Config, life: Life) -> None:
             trio.open_nursery() as duties,
         ):
 
+            def opened(node: Node) -> None:
+                observed.show(observer, node)
+                life.words = lambda: observed.in_words(node)
+
             async def started(*, task_status: TaskStatus) -> None:
                 await run_reference(
                     config,
@@ -44,7 +49,7 @@ async def reference(config: Config, life: Life) -> None:
                     listed=as_listed(current),
                     lamport=lamport,
                     stopping=life.stopping,
-                    opened=lambda node: observed.show(observer, node),
+                    opened=opened,
                     task_status=task_status,
                 )
 

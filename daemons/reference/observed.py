@@ -20,6 +20,11 @@ def show(observer: Observer, node: Node) -> None:
     observer.show(FAMILIES, samples=lambda: samples(node), status=lambda: describe(node))
 
 
+def in_words(node: Node) -> str:
+    """The same in one line for people."""
+    return f"lists {len(node.registry.active())} of {node.registry.known} known servers"
+
+
 def samples(node: Node) -> Iterator[Sample]:
     for service, count in sorted(node.asked.items()):
         yield Sample("recado_reference_requests_total", count, (service,))
