@@ -180,6 +180,26 @@ class Disk(Section, frozen=True, kw_only=True):
             description="A server that lacks more entries than this fetches a peer's whole file first.",
         ),
     ] = 100_000
+    upgrade_copies: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100,
+            description="How many files of older versions are kept as `replica.before-upgrade-N.db` when a "
+            "new version brings the schema forward; 0: none.",
+        ),
+    ] = 2
+    wal_bytes: Annotated[
+        ByteCount,
+        Meta(
+            description="A write-ahead log that is larger than this is logged, with the processes whose "
+            "long reading keeps it from beginning anew; 0: never."
+        ),
+    ] = 128 * MIB
+    look_seconds: Annotated[
+        Duration,
+        Meta(description="Between two looks for writes to the file by somebody else, and at that log."),
+    ] = 5.0
 
 
 class Timings(Section, frozen=True, kw_only=True):

@@ -76,6 +76,9 @@ ERRORS: dict[str, Text] = {
     "registry_full": Text("Registro cheio: servidores demais", "The registry is full: too many servers"),
     "cluster_unknown": Text("Servidor de outro cluster", "A server of another cluster"),
     "member_unknown": Text("Servidor que não é membro deste cluster", "Not a member of this cluster"),
+    "version_unsupported": Text(
+        "Versão do protocolo entre servidores não atendida", "Wire version not supported"
+    ),
     "members_only": Text("Serviço só para servidores deste cluster", "For servers of this cluster only"),
     "adjust_refused": Text("Ajuste recusado", "Adjustment refused"),
     "draining": Text("Servidor encerrando; use outro servidor", "Server stopping; use another server"),

@@ -304,6 +304,8 @@ def _configure(connection: sqlite3.Connection, path: Path, cache_bytes: int) -> 
         raise StorageFailed(f"{path}: this file system does not allow WAL mode")
     connection.execute("pragma synchronous=full")
     connection.execute(f"pragma wal_autocheckpoint={AUTOCHECKPOINT_PAGES}")
+    # What a long reader made it grow beyond that is given back when it begins anew.
+    connection.execute(f"pragma journal_size_limit={WAL_FULL_BYTES}")
     connection.execute(f"pragma cache_size=-{cache_bytes // 1024}")
     connection.execute("pragma foreign_keys=0")
     connection.execute("pragma temp_store=memory")

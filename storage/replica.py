@@ -17,7 +17,7 @@ from typing import Final
 from recado import __version__
 from recado.protocol.entry import hash16
 from recado.protocol.versions import WIRE_VERSION
-from storage import rebuild
+from storage import outside, rebuild
 from storage.backup_migration import PROGRAM_KEY, Upgrade, before_migration
 from storage.database import (
     WAL_FULL_BYTES,
@@ -104,9 +104,11 @@ class Replica(ReadsForPeople, ReadsOfTheLog):
         self._lock = lock
         self._reader = reader if reader is not None else connection
         self._deferred: Batch | None = None
+        self._seen_version: tuple[sqlite3.Connection, int] | None = None
         with self._guard():
             self._boot(connection, node)
             self._load(connection)
+        self.written_by_others()  # from now on
 
     def _load(self, connection: sqlite3.Connection) -> None:
         self._derived = load_derived(connection)
@@ -278,6 +280,30 @@ class Replica(ReadsForPeople, ReadsOfTheLog):
                     self._reader = open_reader(self.path)
             self._load(connection)
         self._token = hash16(self._token.encode())[:8].hex()  # cursors told of the numbers in the old file
+
+    # Others ------------------------------------------------------------------------------------
+
+    def written_by_others(self) -> bool:
+        """Whether another process has committed to the file since the last look.  Not while a batch is staged
+        or a commit is out.
+        """
+        connection = self._writer.connection
+        with self._guard():
+            now = outside.data_version(connection)
+        before, self._seen_version = self._seen_version, (connection, now)
+        return before is not None and before[0] is connection and before[1] != now
+
+    def cast_out(self) -> int:
+        """Delete rows behind the ends of the logs, which this server never wrote; how many.  As above."""
+        with self._guard():
+            removed = outside.cast_out(self._writer.connection, self._writer.durable)
+        self.written_by_others()
+        return removed
+
+    def foreign_definitions(self) -> list[str]:
+        """What is defined in the file and is not as this program made it."""
+        with self._guard():
+            return outside.foreign_definitions(self._reader)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -67,7 +67,10 @@ async def serve(config: Config, life: Life) -> None:
 
         with taking_long("opening the replica"):
             store = Replica.open(
-                Path(config.node.data), node=config.node.name, reserve_bytes=config.disk.reserve_bytes
+                Path(config.node.data),
+                node=config.node.name,
+                reserve_bytes=config.disk.reserve_bytes,
+                upgrade_copies=config.disk.upgrade_copies,
             )
         try:
             async with (

@@ -16,6 +16,7 @@ from daemons.server.clock import ClockRounds
 from daemons.server.disk import DiskWatch
 from daemons.server.donor import Donor
 from daemons.server.election import Elections
+from daemons.server.file_watch import FileWatch
 from daemons.server.heartbeat import Heartbeat
 from daemons.server.in_force import InForce
 from daemons.server.node import Node, Surroundings
@@ -100,6 +101,7 @@ class Server:
             Bootstrap(node, askers).run,
             scrub.run,
             scrub.repair,
+            FileWatch(node, check=scrub.scrub_once).run,
         ]
         if node.proofs is not None:
             self.duties.append(OldLogs(node.proofs, node=node).run)
@@ -130,6 +132,20 @@ def warn_of_insecurity(node: Node) -> None:
         node.log.warning("insecure: nobody proves who they are", exposed=" ".join(reachable))
 
 
+def tell_of_the_file(node: Node) -> None:
+    """Say what this start has found or made of the replica."""
+    store = node.store
+    if store.damaged is not None:
+        node.log.error("replica was damaged, starting empty", moved_to=str(store.damaged))
+    if store.upgrade is not None:
+        found, known, copy = store.upgrade
+        node.log.info("schema brought forward", found=found, now=known, copy=str(copy or ""))
+    if node.restored is not None:
+        node.log.info("restored from a backup, peers are asked before the first write", told=node.restored)
+        if not node.peers:
+            node.peers_asked()
+
+
 async def run_server(
     config: Config,
     network: Network,
@@ -151,8 +167,7 @@ async def run_server(
     node = Node(config, store=store, surroundings=surroundings, log=log, in_force=in_force)
     node.doors = doors
     warn_of_insecurity(node)
-    if store.damaged is not None:
-        node.log.error("replica was damaged, starting empty", moved_to=str(store.damaged))
+    tell_of_the_file(node)
     server = Server(node)
     async with AsyncExitStack() as stack:
         await server.open(network, stack)

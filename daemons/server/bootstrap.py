@@ -15,7 +15,6 @@ import trio
 
 from daemons.server.asking import Unanswered, ask
 from daemons.server.node import Node
-from daemons.server.peer_services import PEER_VERSION
 from recado.protocol import codec
 from recado.protocol.errors import Malformed
 from recado.protocol.limits import MERGE_ENTRIES, SNAPSHOT_ATTEMPTS, SNAPSHOT_MAKE_SECONDS
@@ -169,7 +168,7 @@ class Bootstrap:
     async def _ask(self, name: str, schema: type[T], **fields: object) -> T:
         """One question, repeated while the peer is silent.  Raises `Failed`."""
         node = self._node
-        who = {"v": PEER_VERSION, "cluster": node.config.cluster.id, "from": node.name, "boot": node.boot}
+        who = node.introduction()
         deadline = node.config.timings.peer_deadline_seconds
         for _ in range(SILENCES_MAX):
             try:

@@ -8,7 +8,7 @@ import trio
 from daemons.server.asking import Unanswered, ask
 from daemons.server.driving import Bell, drive
 from daemons.server.node import Node
-from daemons.server.peer_services import PEER_VERSION, adjust
+from daemons.server.peer_services import adjust
 from recado.protocol.adjustment import AdjustmentGate
 from recado.protocol.berkeley import Adjust, AdjustSelf, Berkeley, BerkeleyTimings, Effect, Probe
 from recado.protocol.election_values import plain
@@ -119,7 +119,7 @@ class ClockRounds:
         self, member: str, service: str, fields: dict[str, Any], *, deadline_seconds: float
     ) -> dict[str, Any]:
         node = self._node
-        who = {"v": PEER_VERSION, "cluster": node.config.cluster.id, "from": node.name, "boot": node.boot}
+        who = node.introduction()
         return await ask(
             node, self._askers[member], service, {**who, **fields}, deadline_seconds=deadline_seconds
         )

@@ -15,7 +15,6 @@ from daemons.server.asking import Unanswered, ask
 from daemons.server.calls import Call
 from daemons.server.driving import Bell, drive
 from daemons.server.node import EPOCH_KEY, Node
-from daemons.server.peer_services import PEER_VERSION
 from recado.protocol.codec import convert
 from recado.protocol.election import (
     Announce,
@@ -197,7 +196,7 @@ class Elections:
 
     async def _ask(self, effect: Ask, member: str) -> None:
         node = self._node
-        fields = {"v": PEER_VERSION, "cluster": node.config.cluster.id, "from": node.name, "boot": node.boot}
+        fields = node.introduction()
         fields |= request_fields(effect.request)
         try:
             reply = await ask(

@@ -17,6 +17,7 @@ from daemons.server.rationing import Rationing
 from daemons.server.signing import Proofs
 from daemons.server.topics import Topics
 from daemons.server.tried import FirstTries
+from daemons.server.versions import Versions
 from daemons.shared.logging import Logger
 from daemons.shared.tally import Tallies
 from recado.config import Config
@@ -28,9 +29,10 @@ from recado.protocol.limits import MEMBER_COMPLAINTS_MAX
 from recado.protocol.log import ReplicationLog
 from recado.protocol.messages import Entry, Kind, Level
 from recado.protocol.vector import Vector, VectorLink
+from recado.protocol.versions import WIRE_VERSION
 from recado.secured import NodeSecurity
 from recado.settings import Member
-from storage.replica import Replica
+from storage.replica import RESTORED_KEY, Replica
 
 EPOCH_KEY = "epoch"
 RELAY_SECONDS = 60.0  # confirmations of origins that grew within this are relayed
@@ -46,6 +48,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     random: Random  # back-off and jitter
     committer: Committer
     aside: Committer = commit_inline  # long work on files, beside everything else
+    wire_version: int = WIRE_VERSION  # another one only in tests of mixed clusters
     boottime: Callable[[], float] | None = None  # seconds that go on during suspend, for leases; None: `now`
 
 
@@ -85,6 +88,7 @@ class Node:
             self.entries.stop(origin, state)
         self.clock = LamportClock(self.entries.lamport)
         self.log: Logger = log(self.name, lambda: self.clock.value)
+        self.versions = Versions(surroundings.wire_version, self.log)
         self.time = DisciplinedClock(surroundings.wall, surroundings.now)
         self.directory = Directory(*store.names(), heard_of=store.heard_of())
         security = self.in_force.security
@@ -114,8 +118,7 @@ class Node:
         self.run_refused = self.tallies.of("run refused", level="error")
         self.strangers: set[tuple[str | None, str | None]] = set()
         self.draining = False
-        # A3: an empty disk may be a lost one; before the peers were asked, stamps would be too small.
-        self.fresh = bool(self.peers) and not self.entries.heads
+        self._look_at_the_file()
         self.bootstrap: dict[str, object] | None = None  # how far a snapshot has come; None: none comes
         self.rank = next(member.rank for member in self.members if member.name == self.name)
         self.coordinator: str | None = None
@@ -123,6 +126,13 @@ class Node:
         self.silent: set[str] = set()  # peers that did not answer the last time
         self.first_tries = FirstTries(peer.name for peer in self.peers)
         self._leave_open()
+
+    def _look_at_the_file(self) -> None:
+        # A3: an empty disk may be a lost one, a restored one lacks what was written since; before the peers
+        # were asked, stamps would be too small.
+        self.restored = self.store.meta(RESTORED_KEY)
+        self.fresh = bool(self.peers) and (not self.entries.heads or self.restored is not None)
+        self.outside_writes = 0  # of other processes to it, as far as they were seen
 
     def _leave_open(self) -> None:
         """What the rooms put in place when they are opened."""
@@ -186,7 +196,23 @@ class Node:
         self.directory.reload(*self.store.names(), heard_of=self.store.heard_of())
         self.accounts.reload(self.store.rules())
         self.channels.reload(self.store.rules())
+        self.peers_asked()
+
+    def peers_asked(self) -> None:
+        """What this server's disk lacks is known now, as far as anybody can tell."""
         self.fresh = False
+        if self.restored is not None:
+            self.restored = None
+            self.commits.put_meta(RESTORED_KEY, None)
+
+    def introduction(self) -> dict[str, Any]:
+        """What a member says of itself in all that it asks other members."""
+        return {
+            "v": self.versions.ours,
+            "cluster": self.config.cluster.id,
+            "from": self.name,
+            "boot": self.boot,
+        }
 
     def wall_ms(self) -> int:
         """The shown time in milliseconds: what entries are stamped with."""

@@ -33,8 +33,6 @@ from recado.protocol.vector import ahead, digest
 from storage.replica import Damaged, Quarantined, StorageFull
 from storage.scrub import check
 
-PEER_VERSION = 2
-
 
 class ElectionEnd(Protocol):
     """The election task as the request handlers see it."""
@@ -207,6 +205,7 @@ def member_of(node: Node, asked: Peer) -> str:
     if asked.sender not in node.links:
         node.complain_of_stranger(asked.sender, asked.cluster)
         raise Refused("member_unknown", "Servidor que não é membro deste cluster")
+    node.versions.check(asked.sender, asked.v)
     return asked.sender
 
 
@@ -291,10 +290,7 @@ def vector_fields(node: Node, peer: str) -> dict[str, Any]:
     link = node.links[peer]
     vector, _ = link.tell(node.entries.durable)
     return {
-        "v": PEER_VERSION,
-        "cluster": node.config.cluster.id,
-        "from": node.name,
-        "boot": node.boot,
+        **node.introduction(),
         "vector": vector,
         "digest": digest(node.entries.durable),
         "belief": link.belief,

@@ -18,7 +18,7 @@ import trio
 from daemons.server.asking import Unanswered, ask
 from daemons.server.commit import Place
 from daemons.server.node import Node
-from daemons.server.peer_services import PEER_VERSION, runs_fields, take_runs, vector_fields
+from daemons.server.peer_services import runs_fields, take_runs, vector_fields
 from daemons.server.signing import pieces
 from daemons.shared.periodic import every
 from recado.protocol import codec
@@ -160,8 +160,7 @@ class Replication:
             self._pushing += 1
             try:
                 runs = peer.take()
-                fields = {"v": PEER_VERSION, "cluster": node.config.cluster.id, "from": node.name}
-                fields |= {"boot": node.boot, "runs": runs_fields(runs)}
+                fields = {**node.introduction(), "runs": runs_fields(runs)}
                 reply = await self._ask(peer, "replicate", fields)
             except Unanswered:
                 continue

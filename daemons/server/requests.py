@@ -238,7 +238,7 @@ class Requests:
             asked_for = len(self._parked)
             with trio.move_on_after(self._node.config.timings.absence_check_seconds):
                 await self._node.catch_up()
-            self._node.fresh = False
+            self._node.peers_asked()
             self.serve_parked(asked_for)
 
     def serve_parked(self, most: int = ABSENCE_CHECKS_MAX) -> None:

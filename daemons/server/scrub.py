@@ -15,7 +15,6 @@ import trio
 
 from daemons.server.asking import Unanswered, ask
 from daemons.server.node import Node
-from daemons.server.peer_services import PEER_VERSION
 from daemons.server.signing import Proofs, chained_hash
 from recado.protocol import codec
 from recado.protocol.entry import EMPTY, origin_node
@@ -206,8 +205,7 @@ class Scrub:
 
     async def _fetched_run(self, asker: Asker, origin: str, first: int, last: int) -> Run | None:
         node = self._node
-        fields = {"v": PEER_VERSION, "cluster": node.config.cluster.id, "from": node.name}
-        fields |= {"boot": node.boot, "origin": origin, "first": first, "last": last}
+        fields = {**node.introduction(), "origin": origin, "first": first, "last": last}
         deadline = node.config.timings.peer_deadline_seconds
         try:
             reply = await ask(node, asker, "fetch", fields, deadline_seconds=deadline)

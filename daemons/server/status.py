@@ -3,7 +3,6 @@
 from typing import Any
 
 from daemons.server.node import Node
-from daemons.server.peer_services import PEER_VERSION
 from recado import __version__
 from recado.contradictions import exposed
 from recado.protocol.vector import ahead
@@ -20,7 +19,7 @@ def describe(node: Node) -> dict[str, Any]:
         "server": node.name,
         "cluster": node.config.cluster.id,
         "version": __version__,
-        "wire": PEER_VERSION,
+        "wire": node.versions.ours,
         "schema": len(STEPS),
         "boot": node.boot,
         "uptime": max(0, _wall_ms(node) - node.meters.started_ms) // 1000,
@@ -42,6 +41,7 @@ def describe(node: Node) -> dict[str, Any]:
         "backlog": node.commits.backlog,
         "bootstrap": node.bootstrap,
         "damaged": node.damage(),
+        "outside_writes": node.outside_writes,
         "disk": node.disk_state,
         "room": None if node.meters.room is None else node.meters.room._asdict(),
         "security": _security(node),
@@ -96,4 +96,5 @@ def _peer(node: Node, peer: Member) -> dict[str, Any]:
         "rank": peer.rank,
         "lag": lag_of(node, peer.name),
         "silent": peer.name in node.silent,
+        "wire": node.versions.heard.get(peer.name),
     }

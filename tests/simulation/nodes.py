@@ -13,6 +13,7 @@ from daemons.server.app import run_server
 from daemons.server.node import Surroundings
 from daemons.shared.logging import get_logger
 from recado.protocol import codec
+from recado.protocol.versions import WIRE_VERSION
 from recado.settings import Member, Node, Server
 from storage.registry import RegistryStore
 from storage.replica import StorageFailed
@@ -131,6 +132,7 @@ class ServerNode(Process):
         self.boottime = LeaseClock(rate=lease_rate)
         self.wall = WallClock(offset_seconds=offset_seconds, drift=drift)
         self.image: bytes | None = None
+        self.wire_version = WIRE_VERSION
         self.disk_random = Random(f"{world.seed} {member.name} disk")
         self.disk = DiskClock(self.disk_random)
 
@@ -182,6 +184,7 @@ class ServerNode(Process):
                 committer=self.disk.commit,
                 aside=self.disk.aside,
                 boottime=self.boottime,
+                wire_version=self.wire_version,
             ),
             log=lambda name, clock: get_logger(name, clock, sink=world.journal),
             stopping=stopping,
