@@ -1,4 +1,4 @@
-"""``python -m bench [publish|steps|micro|encoding|all]``: measure, print tables, write JSON beside them."""
+"""``python -m bench [WHAT]``: measure, print tables, write JSON beside them."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import msgspec
 import trio
 import zmq
 
-from bench import encoding, micro, publish, steps
+from bench import encoding, micro, publish, security, steps
 from bench.serving import HERE
 from bench.tables import publish_table
 from recado import __version__
@@ -40,7 +40,9 @@ def machine() -> dict[str, Any]:
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("what", type=click.Choice(["publish", "steps", "micro", "encoding", "all"]), default="all")
+@click.argument(
+    "what", type=click.Choice(["publish", "steps", "micro", "encoding", "security", "all"]), default="all"
+)
 @click.option("--quick", is_flag=True, help="Two short rounds: whether it works, not how fast it is.")
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, help="Alternating rounds.")
 @click.option("--seconds", type=click.FloatRange(0.1, 60), default=1.0, help="Length of each load.")
@@ -81,6 +83,10 @@ def main(
         found = [steps.measure(place, shape=shape, seconds=2 * seconds) for shape in publish.SHAPES[1:]]
         results["steps"] = found
         _echo(steps.table(found))
+    if what in ("security", "all"):
+        pairs = security.measure((directory or _places())[-1], rounds=rounds, seconds=seconds)
+        results["security"] = pairs
+        _echo(security.table(pairs))
     if what in ("publish", "all"):
         trees = (HERE,) if against is None else (HERE, against.resolve())
         results["publish"] = []

@@ -43,6 +43,7 @@ class Accounts:
         self.version = 0  # grows whenever something about users changes
         self.identities = Identities()
         self._actors: dict[bytes, Actor] = {}  # by key: of whom the log or the roster knows at present
+        self._shown: dict[bytes, str] = {}  # names as people see them, of those who are registered
         self._pending: dict[bytes, User] = {}  # by key: registered here, not durable yet
         self._inviting: dict[str, bytes] = {}  # invitations used by those, by hash: the user's id
         in_force.on_change.append(self._actors.clear)
@@ -55,6 +56,7 @@ class Accounts:
         self.version += 1
         self.identities = Identities()
         self._actors.clear()
+        self._shown.clear()
         self.abandoned()
         self.committed(entries)
 
@@ -65,6 +67,7 @@ class Accounts:
                 self.identities.take(entry)
                 self.version += 1
                 self._actors.clear()
+                self._shown.clear()
                 if self._pending:
                     self._pending = {k: u for k, u in self._pending.items() if u.uid != entry.author}
                     self._inviting = {t: u for t, u in self._inviting.items() if u != entry.author}
@@ -153,5 +156,10 @@ class Accounts:
 
     def shown(self, uid: bytes) -> str | None:
         """The name that people see for a registered user."""
-        user = self.identities.user(uid)
-        return None if user is None else user.shown
+        shown = self._shown.get(uid)
+        if shown is None:
+            user = self.identities.user(uid)
+            if user is None:
+                return None
+            shown = self._shown[uid] = user.shown
+        return shown

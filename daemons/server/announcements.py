@@ -116,13 +116,15 @@ class Announcements:
         node = self._node
         author = self._name_of(entry.author)
         if isinstance(entry.target, str):
-            body = channel_message(entry, user=author) | node.tags.told(entry.lamport)
+            body = channel_message(entry, user=author)
+            node.tags.vouch(body, entry.lamport)
             return Publication(node.topics.channel(entry.target), codec.pack(body))
         dst = self._name_of(entry.target)
         topic_of = node.topics.of_user(entry.target or b"") if self._secured else topic(dst)
         if dst == UNKNOWN_NAME or topic_of is None:
             return None
-        body = user_message(entry, src=author, dst=dst) | node.tags.told(entry.lamport)
+        body = user_message(entry, src=author, dst=dst)
+        node.tags.vouch(body, entry.lamport)
         return Publication(topic_of, codec.pack(body))
 
     def _name_of(self, uid: bytes | None) -> str:

@@ -38,7 +38,7 @@ class Replies:
         """Queue a reply; its clock exceeds the request's."""
         data["timestamp"] = self.timestamp
         data["clock"] = clock = self.clock.reply_to(asked_clock)
-        data |= self.tags.told(clock)
+        self.tags.vouch(data, clock)
         self._out.append(Outgoing(envelope, codec.encode(service, data)))
 
     def refresh(self) -> None:

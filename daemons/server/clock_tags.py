@@ -35,9 +35,14 @@ class ClockTags:
 
     def told(self, clock: int) -> dict[str, Any]:
         """The field that goes with a clock of ours; nothing with one that we have not reached."""
-        if not self._key or clock > self._clock.value:
-            return {}
-        return {"ctag": clock_tag(self._key, clock)}
+        fields: dict[str, Any] = {}
+        self.vouch(fields, clock)
+        return fields
+
+    def vouch(self, fields: dict[str, Any], clock: int) -> None:
+        """Add to what is said the tag of its clock, as `told`."""
+        if self._key and clock <= self._clock.value:
+            fields["ctag"] = clock_tag(self._key, clock)
 
     def _is_tagged(self, clock: int, tag: object) -> bool:
         return isinstance(tag, bytes) and is_tagged(self._key, clock, tag)

@@ -38,8 +38,8 @@ def _without(name: str) -> Callable[[Any], Any]:
     return mutate
 
 
-def _tags_everything(_told: Any) -> Any:
-    return lambda self, clock: {"ctag": clock_tag(self._key, clock)} if self._key else {}
+def _tags_everything(_vouch: Any) -> Any:
+    return lambda self, fields, clock: fields.update(ctag=clock_tag(self._key, clock)) if self._key else None
 
 
 async def _sleeps(_self: Any) -> None:
@@ -97,7 +97,7 @@ MUTANTS: dict[str, Mutant] = {
         ("coordinator",),
     ),
     "vouches for clocks that it only heard of": Mutant(
-        ClockTags, "told", _tags_everything, clocks.test_a_lie_can_t_be_laundered
+        ClockTags, "vouch", _tags_everything, clocks.test_a_lie_can_t_be_laundered
     ),
     "believes any tag": Mutant(
         ClockTags,
