@@ -119,11 +119,7 @@ class Node:
         self.strangers: set[tuple[str | None, str | None]] = set()
         self.draining = False
         self._look_at_the_file()
-        self.bootstrap: dict[str, object] | None = None  # how far a snapshot has come; None: none comes
         self.rank = next(member.rank for member in self.members if member.name == self.name)
-        self.coordinator: str | None = None
-        self.epoch_number = 0
-        self.silent: set[str] = set()  # peers that did not answer the last time
         self.first_tries = FirstTries(peer.name for peer in self.peers)
         self._leave_open()
 
@@ -132,10 +128,14 @@ class Node:
         # were asked, stamps would be too small.
         self.restored = self.store.meta(RESTORED_KEY)
         self.fresh = bool(self.peers) and (not self.entries.heads or self.restored is not None)
+        self.bootstrap: dict[str, object] | None = None  # how far a snapshot has come; None: none comes
         self.outside_writes = 0  # of other processes to it, as far as they were seen
 
     def _leave_open(self) -> None:
         """What the rooms put in place when they are opened."""
+        self.coordinator: str | None = None
+        self.epoch_number = 0
+        self.silent: set[str] = set()  # peers that did not answer the last time
         self.behind: Callable[[str, int], None] = lambda _peer, _entries: None  # lacks so many of a peer's
         self.acting: Callable[[], bool] = lambda: False  # may this server do what only a coordinator does?
         self.election: Callable[[], dict[str, Any]] = dict  # what `status` says of it
