@@ -1,8 +1,9 @@
-"""``python -m tests.house`` writes the generated parts of docs/ anew: settings, protocol, security."""
+"""``python -m tests.house`` writes the generated parts of docs/ anew: settings, protocol, security; and
+the journal's catalog."""
 
 from pathlib import Path
 
-from tests.house import configuration_page, metrics_page, protocol_page, security_page
+from tests.house import configuration_page, journal_catalog, metrics_page, protocol_page, security_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -15,3 +16,5 @@ if __name__ == "__main__":
     ):
         page = DOCS / name
         page.write_text(rewritten(page.read_text("utf-8")), "utf-8")
+    catalog = DOCS.parent / "systemd" / "recado.catalog"
+    catalog.write_text(journal_catalog.catalog((DOCS / "troubleshooting.md").read_text("utf-8")), "utf-8")
