@@ -47,6 +47,7 @@ class Town:
         rows = cluster.rows()
         self.server, self.broker = rows["server-1"]["pid"], rows["broker"]["pid"]
         self.address, self.xpub = cluster.servers[0], cluster.summary["broker"]
+        self._given: dict[int, dict[Identity, int]] = {}
         self.publisher = make_identity("user", "ana")
 
     def key_at(self, address: str) -> bytes:
@@ -65,6 +66,16 @@ class Town:
         for who in people:
             async with self.asker(who) as asker:
                 await asked(asker, "login", user=who.name)
+
+    def people(self, count: int, *, again: int) -> list[Identity]:
+        """So many registered users, each of whom is given out `again` times: keys have allowances too."""
+        used = self._given.setdefault(again, {})
+        known = [who for who, times in used.items() if times < again][:count]
+        fresh = [make_identity("user", f"ouvinte {again} {len(used) + n}") for n in range(count - len(known))]
+        trio.run(self.register, *fresh)
+        for who in (*known, *fresh):
+            used[who] = used.get(who, 0) + 1
+        return [*known, *fresh]
 
     async def furnish(self) -> bytes:
         """Ana and a channel; its topic."""
@@ -162,6 +173,12 @@ def shown(what: str, costs: dict[str, list[Cost]]) -> None:
     for name, all_of_it in costs.items():
         middle = {field: round(median(all_of_it, field), 1) for field in ("server_us", "broker_us", "p99_ms")}
         print(json.dumps({"attack": what, "case": name, **middle}))
+
+
+def ratio(costs: list[Cost], to: list[Cost], field: str) -> float:
+    """The median of what each round's second measurement is to its first."""
+    found = sorted(getattr(one, field) / getattr(other, field) for one, other in zip(costs, to, strict=True))
+    return float(found[len(found) // 2])
 
 
 def median(costs: list[Cost], field: str) -> float:

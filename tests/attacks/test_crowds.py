@@ -8,7 +8,6 @@ processor (median of alternated rounds; p99 of the answers is printed, not judge
 sockets in one process: `tests/wire/test_secured_requests`, `test_granting_forwarder`.
 """
 
-import itertools
 import os
 import resource
 import selectors
@@ -23,7 +22,6 @@ import pytest
 import trio
 from processes import until
 
-from recado.keys import make_identity
 from recado.protocol.publications import BEACON_TOPIC
 from tests.attacks.crowds import (
     GREETING,
@@ -35,14 +33,16 @@ from tests.attacks.crowds import (
     resident_mib,
     room_for,
 )
-from tests.attacks.secured_town import Cost, Town, median, shown, town
+from tests.attacks.secured_town import Cost, Town, ratio, shown, town
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
+ATTEMPTS = 2
 ROUNDS = int(os.environ.get("RECADO_CROWD_ROUNDS", "5"))
-MESSAGES = 400  # of one measurement
+MESSAGES = 600  # of one measurement
 FACTOR = 1.25
 CONNECTIONS = 10_000
+PROVED = 200  # of them
 SUBSCRIBERS = 50
 TOPICS_EACH = 2000
 STOPPED = 100
@@ -52,7 +52,6 @@ TOGGLE_US_MAX = 100.0
 HANDSHAKE_SECONDS = 5.0
 MEMORY_MIB_MAX = 400.0
 
-_numbers = itertools.count(1)
 Attack = Callable[[], AbstractContextManager[object]]
 
 
@@ -66,16 +65,22 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 
 def alternated(place: Town, what: str, *, against: Attack, usual: Attack = nullcontext) -> None:
-    """A message costs about the same in peace and under attack."""
-    costs: dict[str, list[Cost]] = {"peace": [], "attack": []}
-    trio.run(place.cost, MESSAGES)  # warm
-    for _ in range(ROUNDS):
-        for name, state in (("peace", usual), ("attack", against)):
-            with state():
-                costs[name].append(trio.run(place.cost, MESSAGES))
-    shown(what, costs)
-    for field in ("server_us", "broker_us"):
-        assert median(costs["attack"], field) < FACTOR * median(costs["peace"], field), (what, field, costs)
+    """A message costs about the same in peace and under attack: the median of what each round says.
+
+    Neighbours may spoil all rounds of one measurement, so one of two is enough.
+    """
+    for attempt in range(ATTEMPTS):
+        costs: dict[str, list[Cost]] = {"peace": [], "attack": []}
+        trio.run(place.cost, MESSAGES)  # warm
+        for _ in range(ROUNDS):
+            for name, state in (("peace", usual), ("attack", against)):
+                with state():
+                    costs[name].append(trio.run(place.cost, MESSAGES))
+        shown(what, costs)
+        more = {field: ratio(costs["attack"], costs["peace"], field) for field in ("server_us", "broker_us")}
+        if max(more.values()) < FACTOR:
+            return
+        assert attempt < ATTEMPTS - 1, (what, more, costs)
 
 
 # Handshakes ----------------------------------------------------------------------------------------
@@ -119,16 +124,12 @@ def test_a_byte_a_second(place: Town) -> None:
 
 @contextmanager
 def half_open(place: Town) -> Iterator[None]:
-    """10,000 connections at the server, every tenth of them with a key that is proved."""
-    with crowd(place.address, CONNECTIONS * 9 // 10, says=GREETING) as ends, ExitStack() as proved:
-        for number in range(CONNECTIONS // 10):
-            peer = CurvePeer(connected(place.address, number), place.key_at(place.address))
-            proved.callback(peer.end.close)
-            if number < 20:
-                assert peer.shake_hands(kind=b"DEALER")
-            else:
-                peer.shake_hands(kind=b"DEALER")
-        assert len(ends) == CONNECTIONS * 9 // 10
+    """10,000 connections at the server, some of them with a key that is proved."""
+    with crowd(place.address, CONNECTIONS - PROVED, says=GREETING) as ends, ExitStack() as proved:
+        for number in range(PROVED):
+            end = proved.enter_context(connected(place.address, number))
+            assert CurvePeer(end, place.key_at(place.address)).shake_hands(kind=b"DEALER")
+        assert len(ends) == CONNECTIONS - PROVED
         yield
 
 
@@ -145,8 +146,7 @@ def test_ten_thousand_connections(place: Town) -> None:
 @contextmanager
 def subscribers(place: Town, count: int, *topics: bytes, reading: bool) -> Iterator[list[CurvePeer]]:
     """So many who subscribe to these topics (as of ZMTP 3.0), and then read everything or nothing."""
-    people = [make_identity("user", f"ouvinte {next(_numbers)}") for _ in range(count)]
-    trio.run(place.register, *people)
+    people = place.people(count, again=2 if len(topics) > 1 else 20)
     with ExitStack() as ends:
         found = []
         for number, who in enumerate(people):
