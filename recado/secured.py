@@ -52,7 +52,8 @@ class AddressBook:
     def keys_of(self, address: str) -> tuple[bytes, ...]:
         """The CURVE keys (32 raw bytes) to try there, in order.
 
-        At an address that nobody has told of every node of the roster may be: servers first.
+        At an address that nobody has told of only servers may be: else a lying list of servers could make
+        another node one of them.
         """
         role, name = self._known.get(address, ("", ""))
         entries = self.roster.entries
@@ -62,7 +63,7 @@ class AddressBook:
         if found or role:
             return found
         return self.roster.server_keys(address) or tuple(
-            key for entry in entries if entry.role != "operator" for key in entry.keys
+            key for entry in self.roster.of("server") for key in entry.keys
         )
 
 

@@ -19,6 +19,7 @@ from recado.keys import (
     write_cluster_key,
     write_identity,
 )
+from recado.protocol.limits import REGISTERED_SERVERS_MAX
 from recado.roster import Roster
 from recado.secured import (
     ANY_USER,
@@ -223,14 +224,21 @@ def test_the_old_name_points_to_the_new_one() -> None:
 
 
 def test_whose_keys_to_expect_where(ground: Ground) -> None:
-    """Configured addresses, learned ones, those of the roster; elsewhere any node may answer."""
+    """Configured addresses, learned ones, those of the roster; elsewhere only servers may answer."""
     loaded = load_security(ground.config(), "server")
     assert loaded is not None
     book, keys = loaded.book, {name: (i.public,) for name, i in ground.identities.items()}
     assert book.keys_of("tcp://127.0.0.1:7002") == keys["server-2"]
     assert book.keys_of("tcp://127.0.0.1:5558") == book.keys_of("tcp://127.0.0.1:5560") == keys["broker"]
     assert book.keys_of("tcp://127.0.0.1:5559") == keys["reference"]
-    assert book.keys_of("tcp://10.0.0.9:1")[:2] == (*keys["server-1"], *keys["server-2"])
+    assert book.keys_of("tcp://10.0.0.9:1") == (*keys["server-1"], *keys["server-2"])
+    for number in range(REGISTERED_SERVERS_MAX):
+        book.learn("server", "server-1", f"tcp://10.1.0.1:{number + 1}")
+    book.learn("server", "server-1", "tcp://127.0.0.1:9999")
+    assert book.keys_of("tcp://127.0.0.1:9999") == (*keys["server-1"], *keys["server-2"])
+    loaded = load_security(ground.config(), "server")
+    assert loaded is not None
+    book = loaded.book
     book.learn("server", "server-2", "tcp://10.0.0.9:1")
     assert book.keys_of("tcp://10.0.0.9:1") == keys["server-2"]
     book.learn("server", "nobody", "tcp://10.0.0.9:2")
@@ -315,6 +323,6 @@ def test_a_client_has_a_users_key(ground: Ground) -> None:
     write_identity(path, make_identity("user", "ana"))
     client = client_security(ground.roster, path)
     assert client.identity.name == "ana"
-    assert len(client.book.keys_of("tcp://10.0.0.1:1")) == len(NODES)
+    assert len(client.book.keys_of("tcp://10.0.0.1:1")) == len(client.roster.of("server")) < len(NODES)
     with pytest.raises(KeyFileError, match="not of a user"):
         client_security(ground.roster, ground.key("server-1"))
