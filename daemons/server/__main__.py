@@ -46,6 +46,17 @@ def real_surroundings() -> Surroundings:
     )
 
 
+def open_store(config: Config) -> Replica:
+    """The node's file, recovered and brought forward, however long that takes."""
+    with taking_long("opening the replica"):
+        return Replica.open(
+            Path(config.node.data),
+            node=config.node.name,
+            reserve_bytes=config.disk.reserve_bytes,
+            upgrade_copies=config.disk.upgrade_copies,
+        )
+
+
 async def serve(config: Config, life: Life) -> None:
     """Open the files, then the network, then serve; close in the opposite order."""
     gc.freeze()  # what was imported stays: not to be walked over again
@@ -65,13 +76,7 @@ async def serve(config: Config, life: Life) -> None:
         )
         security = wire_security(current, domain="requests", authenticate=everybody(current))
 
-        with taking_long("opening the replica"):
-            store = Replica.open(
-                Path(config.node.data),
-                node=config.node.name,
-                reserve_bytes=config.disk.reserve_bytes,
-                upgrade_copies=config.disk.upgrade_copies,
-            )
+        store = open_store(config)
         try:
             async with (
                 observing(config, life, program="server", log=lambda: loggers[-1]) as observer,

@@ -12,10 +12,11 @@ import site
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+from processes import until
 
 ROOT: Final = Path(__file__).parents[2]
 UNITS: Final = ROOT / "systemd"
@@ -43,7 +44,7 @@ for hierarchy in /sys/fs/cgroup/*/; do
   echo $$ > $group/cgroup.procs
 done
 exec unshare -m --propagation private sh -euc '
-  mount -t overlay overlay -o lowerdir=/,upperdir=$HOME_DIR/upper,workdir=$HOME_DIR/work $HOME_DIR/root
+  mount -t overlay overlay -o lowerdir=/,upperdir=$HOME_DIR/upper,workdir=$HOME_DIR/aside $HOME_DIR/root
   exec systemd-nspawn -q -D $HOME_DIR/root -b --register=no --keep-unit --machine=$NAME --hostname=$NAME \
     --private-network --console=pipe --resolv-conf=off --timezone=off --link-journal=no $BINDS \
     systemd.unit=basic.target'
@@ -61,7 +62,7 @@ class Machine:
         self.pid = 0
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._binds: list[str] = []
-        for part in ("upper", "work", "root"):
+        for part in ("upper", "aside", "root"):
             (self.home / part).mkdir()
 
     def __enter__(self) -> "Machine":
@@ -169,15 +170,9 @@ class Machine:
         """The journal, newest boot, as short text."""
         return self.run("journalctl", "-b", "-o", "cat", "--no-pager", *matches)
 
-    def wait_for(self, condition: Callable[[], object], what: str, *, seconds: float = 30.0) -> None:
-        """Until it holds.  Raises `AssertionError` with the console's end."""
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, f"not within {seconds} s: {what}\n{self._tail()}"
-            time.sleep(0.05)
-
-    def _tail(self) -> str:
-        return (self.home / "console").read_text(errors="replace")[-4000:]
+    def wait_for(self, condition: Callable[[], bool], what: str, *, seconds: float = 30.0) -> None:
+        """Until it holds.  Raises `AssertionError`."""
+        until(condition, seconds=seconds, what=what)
 
     def remove(self) -> None:
         """End it like a power cut, and delete its disk."""

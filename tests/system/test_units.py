@@ -6,8 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from tests.system.machine import UNITS
+from machine import UNITS
 
 pytestmark = pytest.mark.needs("systemd-analyze")
 
