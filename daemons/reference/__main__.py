@@ -47,6 +47,7 @@ async def reference(config: Config, life: Life) -> None:
                     store=store,
                     sink=sink,
                     listed=as_listed(current),
+                    rates=lambda: current.rates,
                     lamport=lamport,
                     stopping=life.stopping,
                     opened=opened,

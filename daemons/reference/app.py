@@ -27,6 +27,7 @@ from daemons.shared.logging import Sink, get_logger
 from daemons.shared.secured import Listed, as_proved
 from recado.config import Config
 from recado.protocol.lamport import LamportClock
+from recado.secured import UNLIMITED, Rates
 from recado.wire.ports import Network
 from storage.registry import RegistryStore
 
@@ -42,6 +43,7 @@ async def run_reference(
     sink: Sink,
     wall: Wall = time.time,
     listed: Listed = as_proved,
+    rates: Callable[[], Rates] = lambda: UNLIMITED,
     lamport: LamportClock | None = None,
     stopping: trio.Event | None = None,
     opened: Callable[[Node], None] | None = None,
@@ -49,8 +51,7 @@ async def run_reference(
 ) -> None:
     """Run until `stopping` is set or until cancelled.  The store is the caller's to close.
 
-    `listed`: in secured mode, a principal as the roster says at this moment.
-
+    `listed`: in secured mode, a principal as the roster says at this moment.  `rates`: those in force.
     `opened` is given what the tasks share.  `task_status` is given where it listens:
     ``{"reference": address}``.
     Raises `WireError` if the address is taken, `StorageFailed` if the disk failed.
@@ -64,7 +65,7 @@ async def run_reference(
     stop = trio.Event() if stopping is None else stopping
     async with network.listener(config.reference.listen) as listener:
         async with trio.open_nursery() as duties:
-            requests = Requests(node, listed=listed)
+            requests = Requests(node, listed=listed, rates=rates)
             duties.start_soon(requests.serve, listener)
             duties.start_soon(requests.tallies.run)
             duties.start_soon(lambda: expire(node, expiry_seconds=expiry_seconds))

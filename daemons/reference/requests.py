@@ -14,16 +14,20 @@ from daemons.shared.replies import error_reply, malformed_text, reply
 from daemons.shared.secured import Listed, as_proved
 from daemons.shared.tally import Tallies
 from recado import __version__
+from recado.protocol.buckets import Buckets
 from recado.protocol.codec import decode_request
 from recado.protocol.errors import Malformed, Refused
+from recado.protocol.limits import BUCKETS_MAX
 from recado.protocol.messages import Asked, Heartbeat, Rank, Request
 from recado.protocol.policy import REFERENCE_POLICY, Role, refusal
+from recado.secured import UNLIMITED, Rates
 from recado.texts import wire_text
 from recado.wire.ports import OPEN, Listener, Outgoing, Principal
 from storage.database import StorageFull
 
 Handler = Callable[[Request], dict[str, Any]]
 OTHER = "other"  # services that are not offered here, by whatever name
+_MAY_BE_SERVERS = frozenset({"server", "open"})
 _ROLES = {"key": Role.STRANGER}  # a key is nobody's here: users are known at the servers
 
 
@@ -31,11 +35,16 @@ class Requests:
     """Answers requests, one after the other; none of them waits for anybody but the disk.
 
     `listed`: a principal as the roster says at this moment; one that asks may have been let in long ago.
+    `rates`: those in force; what one address asks, junk too, is held to its rate.
     """
 
-    def __init__(self, node: Node, *, listed: Listed = as_proved) -> None:
+    def __init__(
+        self, node: Node, *, listed: Listed = as_proved, rates: Callable[[], Rates] = lambda: UNLIMITED
+    ) -> None:
         self._node = node
         self._listed = listed
+        self._rates, self._rates_known = rates, UNLIMITED
+        self._addresses = Buckets(rate=0.0, burst=1, most=BUCKETS_MAX)
         self.tallies = Tallies(node.log)
         self._junk = self.tallies.of("malformed request", level="warning")
         self._unknown = self.tallies.of("unknown service", level="warning")
@@ -56,10 +65,15 @@ class Requests:
 
     def answer(self, body: bytes | None, principal: Principal = OPEN) -> bytes:
         """The reply to one body frame; None stands for frames that were no request."""
+        principal = self._listed(principal)
+        wait = self._wait(principal)
+        if wait:
+            self._refused.add({"service": "error"}, requests=1, code="rate_limited")
+            return self._error("error", code="rate_limited", clock=0, extra={"retry_after": round(wait, 3)})
         try:
             if body is None:
                 raise Malformed("a request is one frame")
-            asked = decode_request(body)
+            asked = decode_request(body, client=principal.role not in _MAY_BE_SERVERS)
         except Malformed as error:
             self._junk.add({"service": error.service, "reason": error.reason}, requests=1)
             text = malformed_text(error.reason)
@@ -72,11 +86,21 @@ class Requests:
             self._unknown.add({"service": asked.service}, requests=1)
             code = "service_not_offered" if asked.known else "service_unknown"
             return self._error(asked.service, code=code, clock=asked.clock)
-        refused = self._not_allowed(asked, self._listed(principal))
+        refused = self._not_allowed(asked, principal)
         if refused is not None:
             self._refused.add({"service": asked.service}, requests=1, code=refused)
             return self._error(asked.service, code=refused, clock=asked.clock, text=wire_text(refused))
         return self._handled(asked, handler)
+
+    def _wait(self, principal: Principal) -> float:
+        """Seconds until the address may ask again; 0.0: now.  Servers ask seldom, and are known."""
+        rates = self._rates()
+        if rates is not self._rates_known:
+            self._rates_known = rates
+            self._addresses.configure(rate=rates.address.per_second, burst=rates.address.burst)
+        if principal.role == "server" or not principal.address:
+            return 0.0
+        return self._addresses.take(principal.address, now=trio.current_time())
 
     def _not_allowed(self, asked: Asked, principal: Principal) -> str | None:
         """The code of the refusal by the policy, or of a server that speaks for another one."""
@@ -101,10 +125,18 @@ class Requests:
         node.log.debug("answered", service=asked.service, request_clock=asked.clock, reply_clock=clock)
         return reply(asked.service, data, clock=clock, now_seconds=node.wall())
 
-    def _error(self, service: str, *, code: str, clock: int, text: str | None = None) -> bytes:
+    def _error(
+        self,
+        service: str,
+        *,
+        code: str,
+        clock: int,
+        text: str | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> bytes:
         node = self._node
         stamp = node.lamport.reply_to(clock)
-        return error_reply(service, code=code, clock=stamp, now_seconds=node.wall(), text=text)
+        return error_reply(service, code=code, clock=stamp, now_seconds=node.wall(), text=text, extra=extra)
 
     # Services --------------------------------------------------------------------------------------
 

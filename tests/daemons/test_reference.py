@@ -19,6 +19,7 @@ from recado.protocol.codec import encode, pack, unpack
 from recado.protocol.lamport import LamportClock
 from recado.protocol.limits import REGISTERED_SERVERS_MAX
 from recado.protocol.registry import Registered
+from recado.secured import UNLIMITED, Rate
 from recado.wire.memory import MemoryNetwork
 from recado.wire.ports import Asker, Principal
 from storage.database import StorageFull
@@ -335,3 +336,23 @@ async def test_who_left_the_roster_enters_nothing(autojump_clock: trio.abc.Clock
     body = encode("heartbeat", {"user": "server-1", "address": "tcp://h:1"})
     answer = unpack(requests.answer(body, PRINCIPALS["server"]))
     assert answer["data"]["code"] == "members_only"
+
+
+async def test_an_address_is_held_to_its_rate(autojump_clock: trio.abc.Clock) -> None:
+    """Who asks too much, junk or not, is told when to come back; others, and servers, are answered."""
+    rates = UNLIMITED._replace(address=Rate(1.0, 5))
+    lamport = LamportClock()
+    log = get_logger("reference", lambda: lamport.value, sink=ListSink())
+    node = Node(store=RegistryStore.in_memory(), lamport=lamport, log=log, expiry_seconds=60.0)
+    requests = Requests(node, rates=lambda: rates)
+    frames = [encode("list", {}), b"\xc1", None] * 3
+
+    def codes(role: str, address: str) -> list[str | None]:
+        who = Principal(role, "", bytes(32), address)
+        return [unpack(requests.answer(frame, who))["data"].get("code") for frame in frames]
+
+    assert codes("key", "10.0.0.1")[5:] == ["rate_limited"] * 4
+    assert "rate_limited" not in codes("server", "10.0.0.1")
+    assert codes("key", "10.0.0.2")[:2] == [None, "malformed"]
+    await trio.sleep(1.001)
+    assert codes("key", "10.0.0.1")[:2] == [None, "rate_limited"]
