@@ -1,8 +1,8 @@
 """Hosts for a page of instructions: directories, and `scp`, `ssh`, `systemctl` that know them.
 
-A host is a directory with a home, ``/etc/recado`` and ``/var/lib/recado`` in it, and has a loopback address
-of its own, so that the usual ports are free.  The daemons are real processes, started as the units of
-``systemd/`` start them; they die with the test process.
+A host is a directory with a home, ``/etc/recado``, ``/etc/credstore`` and ``/var/lib/recado`` in it, and has
+a loopback address of its own, so that the usual ports are free.  The daemons are real processes, started as
+the units of ``systemd/`` start them, with their keys as credentials; they die with the test process.
 """
 
 import json
@@ -29,6 +29,7 @@ STOP_SECONDS = 15.0
 BLOCK_SECONDS = 120.0
 READ_AGAIN = "keys, limits and registration were read again"
 NOT_READ = "what was read again can't be used"
+DIRECTORIES = ("etc/recado", "etc/credstore", "var/lib/recado")
 PORTS = (5555, 5558, 5559, 5560)
 _TOOLS = ("scp", "ssh", "systemctl")
 _BLOCK = re.compile(r"^```(?P<language>sh|toml) (?P<where>\S+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
@@ -71,7 +72,8 @@ class Unit:
 
     def __init__(self, name: str, *, root: Path, environment: dict[str, str]) -> None:
         program, _, instance = name.removesuffix(".service").partition("@")
-        data = root / "var/lib/recado" / (instance or program.removeprefix("recado-"))
+        node = instance or program.removeprefix("recado-")
+        data = root / "var/lib/recado" / node
         words = ["--config", str(root / "etc/recado/recado.toml"), "--set", f"node.data={data}"]
         words += ["--set", f"node.name={instance}"] if instance else []
         self.name = name
@@ -81,7 +83,12 @@ class Unit:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", f"daemons.{program.removeprefix('recado-')}", *words],
                 stderr=log,
-                env={**environment, **QUICK, "RECADO_READY_FD": str(writing)},
+                env={
+                    **environment,
+                    **QUICK,
+                    "RECADO_READY_FD": str(writing),
+                    "CREDENTIALS_DIRECTORY": str(_credentials(root, node, server=bool(instance))),
+                },
                 pass_fds=[writing],
                 preexec_fn=_die_with_the_test,  # noqa: PLW1509  # one call, looked up before the fork
             )
@@ -115,6 +122,18 @@ class Unit:
             raise RuntimeError(f"{self.name} did not take what it read:\n{self.log.read_text()[-2000:]}")
 
 
+def _credentials(root: Path, node: str, *, server: bool) -> Path:
+    """What the unit's `LoadCredential` lines hand to the daemon."""
+    directory = root / "run" / node
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    store = root / "etc/credstore"
+    shutil.copy2(store / f"recado.{node}.key", directory / "node.key")
+    if server:
+        shutil.copy2(store / "recado.cluster.key", directory / "cluster.key")
+    return directory
+
+
 class Hosts:
     """All hosts of a page, below `root`; `run` types a block at one of them."""
 
@@ -129,9 +148,8 @@ class Hosts:
             script.write_text(f"#!{sys.executable} -E\n{_CALL}")
             script.chmod(0o755)
         for name in names:
-            (root / name / "home").mkdir(parents=True)
-            (root / name / "etc/recado").mkdir(parents=True)
-            (root / name / "var/lib/recado").mkdir(parents=True)
+            for directory in ("home", *DIRECTORIES):
+                (root / name / directory).mkdir(parents=True)
         self._server = socketserver.UnixStreamServer(str(root / "hosts"), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -154,8 +172,8 @@ class Hosts:
 
     def here(self, host: str, text: str) -> str:
         """A text of the page with this host's paths and our addresses."""
-        for path in ("/etc/recado", "/var/lib/recado"):
-            text = text.replace(path, f"{self._root}/{host}{path}")
+        for directory in DIRECTORIES:
+            text = text.replace(f"/{directory}", f"{self._root}/{host}/{directory}")
         return text.replace("10.0.0.", self._network)
 
     def write(self, host: str, name: str, text: str) -> None:
