@@ -18,6 +18,7 @@ by the operator.
 
 import json
 import os
+import stat
 import tomllib
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
@@ -122,7 +123,9 @@ class Roster:
     def read(path: Path) -> "Roster":
         """The roster in a file.  Raises `RosterError` that names it."""
         try:
-            with path.open("rb") as file:
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                if os.fstat(file.fileno()).st_mode & stat.S_IWOTH:
+                    raise RosterError(f"{path} can be written by everybody; chmod o-w {path}")
                 raw = file.read(ROSTER_BYTES_MAX + 1)
         except OSError as error:
             raise RosterError(f"{path} can't be read: {error.strerror}") from None

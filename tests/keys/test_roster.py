@@ -111,6 +111,17 @@ def test_missing_binary_and_huge_files(tmp_path: Path) -> None:
         Roster.read(path)
 
 
+def test_a_roster_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
+    """Whoever writes it decides who is a server."""
+    path = tmp_path / "roster.toml"
+    _roster().write(path)
+    path.chmod(0o646)
+    with pytest.raises(RosterError, match="chmod o-w"):
+        Roster.read(path)
+    path.chmod(0o664)
+    assert Roster.read(path) == _roster()
+
+
 def test_rotation_of_a_servers_key() -> None:
     """A second key is accepted beside the first, may be dialled first, and the old one can go."""
     old, new = make_identity("server", "s"), make_identity("server", "s")
