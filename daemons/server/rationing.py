@@ -33,6 +33,8 @@ class Rationing:
         self._in_force = in_force
         self._addresses, self._servers = _buckets(), _buckets()
         self._users, self._bots, self._channels = _buckets(), _buckets(), _buckets()
+        self._readers = _buckets()
+        self._owed: dict[bytes, int] = {}  # by key: tokens for what was told and is not paid for
         self.refused = 0
         self._configure()
         in_force.on_change.append(self._configure)
@@ -41,6 +43,7 @@ class Rationing:
         rates = self._in_force.rates
         for buckets, rate in (
             (self._addresses, rates.address),
+            (self._readers, rates.address),
             (self._servers, rates.server),
             (self._users, rates.user),
             (self._bots, rates.bot),
@@ -51,6 +54,26 @@ class Rationing:
     def request(self, call: Call, now: float) -> None:
         """One request has arrived.  Raises `RateLimited`.  `now`: monotonic seconds."""
         self._came(call.principal, now)
+        key = call.principal.key
+        if key in self._owed:
+            owed = self._owed.pop(key)
+            try:
+                self._take(self._readers, key, now, tokens=owed)
+            except RateLimited:
+                self._owed[key] = owed
+                raise
+
+    def told(self, principal: Principal, size_bytes: int) -> None:
+        """A page has been told to somebody with a key: paid for with the next request, like a frame.
+
+        Nobody knows before what a page costs.  By key and not by address: those who share a host or a
+        network with a greedy reader are served.
+        """
+        tokens = size_bytes // BYTES_PER_TOKEN
+        if tokens and principal.key and principal.role != "server" and self._readers.limited:
+            self._owed[principal.key] = self._owed.get(principal.key, 0) + tokens
+            if len(self._owed) > BUCKETS_MAX:
+                del self._owed[next(iter(self._owed))]
 
     def frame(self, principal: Principal, size_bytes: int, now: float) -> None:
         """A frame is about to be read: a large one costs its address more than the one request in it.

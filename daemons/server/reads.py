@@ -24,6 +24,8 @@ from storage.replica import MessageRow
 
 NAMES_ORIGINS_MAX = 16  # told with lists of names; all servers have long had what older ones hold
 BEHIND_TEXT = "Este servidor ainda não tem o que você já viu"
+NAME_BYTES = 16  # of a name in a list, about
+MESSAGE_FIELDS_BYTES = 128  # of a message in a page, about, besides its text
 _NAME_PREFIX_BYTES = 2  # a short text's type and length in MessagePack
 _NAME_BYTES_PACKED_MAX = NAME_BYTES_MAX + _NAME_PREFIX_BYTES
 
@@ -45,6 +47,7 @@ class Reads:
         self._check_session(asked)
         users, told = names_page(self._names()[0], asked, bytes_max=NAMES_REPLY_BYTES_MAX)
         call.reply({"users": users, **told, **self._named_by(asked)})
+        self._node.rationing.told(call.principal, len(users) * NAME_BYTES)
 
     def channels(self, call: Call, asked: Names) -> None:
         self._check_session(asked)
@@ -57,6 +60,7 @@ class Reads:
         channels, told = names_page(here, asked, bytes_max=NAMES_REPLY_BYTES_MAX // 2)
         # The course text names the second key.
         call.reply({"channels": channels, "users": channels, **told, **self._named_by(asked)})
+        self._node.rationing.told(call.principal, 2 * len(channels) * NAME_BYTES)
 
     def _committed(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -108,6 +112,8 @@ class Reads:
             **self._topic(channel, user),
         }
         call.reply({"status": "OK", **reply, "server": self._node.name, "boot": self._node.boot})
+        size = sum(len(row.message) + MESSAGE_FIELDS_BYTES for row in rows)
+        self._node.rationing.told(call.principal, size)
 
     def _whose(self, call: Call, asked: History) -> tuple[str | None, bytes | None, bytes | None]:
         """(channel, user id, peer's user id) of a history, for who may read it."""

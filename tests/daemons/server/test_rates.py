@@ -91,6 +91,21 @@ async def test_junk_and_large_frames_count(autojump_clock: trio.abc.Clock) -> No
         await cluster.login("ana")
 
 
+async def test_a_greedy_reader_s_rate(autojump_clock: trio.abc.Clock) -> None:
+    """Pages count by their size, against who reads them: others at that address are served meanwhile."""
+    given = limits(address_requests_per_second=100.0, address_requests_burst=200)
+    async with people(limits=given) as cluster:
+        await furnished(cluster)
+        for n in range(16):
+            await cluster.done("ana", "publish", user="ana", channel="c", message=f"{n}" * 8000)
+        codes = [(await cluster.ask("bia", "history", channel="c")).get("code") for _ in range(6)]
+        assert codes == [None] * 3 + ["rate_limited"] * 3, "of some 170 KiB each, for 200 times 2 KiB"
+        refused = await cluster.ask("bia", "history", channel="c")
+        assert (await cluster.say("ana", "c"))["status"] == "OK"
+        await trio.sleep(refused["retry_after"])
+        await cluster.done("bia", "history", channel="c")
+
+
 async def test_a_unix_user_s_processes_share_a_rate(autojump_clock: trio.abc.Clock) -> None:
     """Another process of one Unix user is no other address."""
     given = limits(address_requests_per_second=1.0, address_requests_burst=5)
