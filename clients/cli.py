@@ -45,7 +45,9 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("status", "clients.look", "status", "Show how a server sees the cluster."),
     ("bot", "clients.bot", "bot", "Make traffic."),
     ("verify", "clients.replica", "verify", "Compare replicas."),
-    ("replica", "clients.replica", "replica", "Look into a replica: dump, quarantine."),
+    ("replica", "clients.replica", "replica", "Look into a replica: dump, diff, quarantine."),
+    ("backup", "clients.backup", "backup", "A node's data as one checked file: make, verify, show."),
+    ("restore", "clients.backup", "restore", "Put a backup where a stopped node will find it."),
     ("keygen", "clients.keygen", "keygen", "Make keys for a node, a user or the cluster."),
     (
         "roster",

@@ -1,4 +1,4 @@
-"""`recado verify`, `recado replica dump|quarantine`: looking into replicas, beside running servers or not."""
+"""`recado verify`, `recado replica`: looking into replicas, beside running servers or not."""
 
 import signal
 import sys
@@ -14,6 +14,7 @@ from clients.cluster.ground import absolute
 from clients.ending import CONFIGURATION, DATA, FAILURE, Ended
 from clients.options import data_option, json_option
 from clients.output import document, put, words
+from clients.replica_diff import diff
 from clients.words import speaker
 from recado.protocol.printable import printable
 from storage.database import StorageError
@@ -116,6 +117,9 @@ def _show(report: Report) -> None:
 @click.group("replica")
 def replica() -> None:
     """Look into a replica's file."""
+
+
+replica.add_command(diff)
 
 
 @replica.command(

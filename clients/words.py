@@ -5,6 +5,7 @@ Data go to standard output and are never translated; these go to standard error,
 
 import os
 
+from clients.backup_words import BACKUP_WORDS
 from clients.rules.words import RULE_WORDS
 from recado.protocol.printable import printable
 from recado.texts import Text, Texts, language
@@ -276,4 +277,4 @@ class Spoken(Texts):
 
 def speaker() -> Texts:
     """The texts in the language of whoever runs this process."""
-    return Spoken(language(os.environ), WORDS, RULE_WORDS)
+    return Spoken(language(os.environ), WORDS, RULE_WORDS, BACKUP_WORDS)

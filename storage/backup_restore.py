@@ -21,7 +21,7 @@ from typing import Final
 from storage.backup import unpack
 from storage.backup_check import check_registry, check_replica
 from storage.backup_tar import BackupInvalid, Manifest, read_manifest
-from storage.database import StorageError, classified, lock_directory, sync_directory
+from storage.database import LOCK_NAME, StorageError, classified, lock_directory, sync_directory
 from storage.registry import FILE_NAME as REGISTRY_FILE
 from storage.replica import FILE_NAME as REPLICA_FILE
 from storage.replica import RESTORED_KEY
@@ -75,6 +75,7 @@ def restore(
         try:
             unpack(path, manifest, {part.name: incoming, **(settings or {})})
             _prepare(incoming, manifest, node=node, now=now)
+            _give_to_owner(directory, incoming, directory / LOCK_NAME)
             aside = _set_aside(target)
             os.replace(incoming, target)
             sync_directory(directory)
@@ -105,6 +106,14 @@ def _prepare(incoming: Path, manifest: Manifest, *, node: str, now: str) -> None
         db.execute("insert or replace into meta values(?,?)", (RESTORED_KEY, json.dumps(restored)))
         db.execute("commit")
     os.chmod(incoming, 0o640)
+
+
+def _give_to_owner(directory: Path, *paths: Path) -> None:
+    """Files that root has made in a server's directory become the server's."""
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        for path in paths:
+            os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _set_aside(target: Path) -> Path | None:
