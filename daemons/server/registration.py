@@ -61,6 +61,8 @@ class Registration:
         elif not call.principal.key:
             raise Refused("key_unknown", wire_text("key_unknown"))
         elif (user := self._accounts.identities.added(call.principal.key, name)) is not None:
+            if user.suspended:
+                raise Refused("suspended", wire_text("suspended"))
             self._come(call, asked, user)
         else:
             self._not_revoked(call.principal.key, name)

@@ -265,7 +265,10 @@ async def test_suspension(autojump_clock: trio.abc.Clock) -> None:
     async with people() as cluster:
         await cluster.login("ana")
         rule = {"user": OPERATOR, "who": "ana"}
+        await cluster.done("ana", "user_rule", user="ana", do="add_key", key=key_text("telefone"))
         await cluster.done(OPERATOR, "user_rule", **rule, do="suspend", reason="spam")
+        assert await cluster.refused("telefone", "login", user="ana") == "suspended"
+        assert await cluster.refused("telefone", "users") == "key_unknown"
         assert await cluster.refused("ana", "users") == "suspended"
         assert await cluster.refused("ana", "login", user="ana") == "suspended"
         await cluster.done(OPERATOR, "user_rule", **rule, do="restore")
