@@ -89,7 +89,7 @@ class Machine:
         opt = self.home / "upper" / "opt" / "recado"
         libraries = opt / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
         for directory in (libraries, opt / "bin", opt / "wheels", opt / "base", opt / "app"):
-            directory.mkdir(parents=True)
+            directory.mkdir(parents=True, exist_ok=True)
         for package in PACKAGES:
             shutil.copytree(ROOT / package, opt / "app" / package)
         (libraries / "recado.pth").write_text("/opt/recado/app\n/opt/recado/wheels\n")
@@ -138,21 +138,15 @@ class Machine:
         state = self.run("systemctl", "is-system-running", check=False).strip()
         return state in ("running", "degraded")
 
+    def words(self, *words: str) -> list[str]:
+        """A command line here for a command, as root, on the machine."""
+        where = ["nsenter", "-t", str(self.pid), "-a", "env", "-i", f"PATH={PATH}", "HOME=/root", LIBRARIES]
+        return [*where, "LANG=C.UTF-8", *words]
+
     def run(self, *words: str, check: bool = True, stdin: str = "") -> str:
         """What a command, as root on the machine, says; with `check` it must succeed."""
         done = subprocess.run(
-            [
-                "nsenter",
-                "-t",
-                str(self.pid),
-                "-a",
-                "env",
-                "-i",
-                f"PATH={PATH}",
-                LIBRARIES,
-                "LANG=C.UTF-8",
-                *words,
-            ],
+            self.words(*words),
             input=stdin,
             capture_output=True,
             text=True,
