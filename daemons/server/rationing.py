@@ -15,6 +15,8 @@ from recado.protocol.limits import BUCKETS_MAX
 from recado.texts import wire_text
 from recado.wire.ports import Principal
 
+REGISTRATIONS_PER_SECOND: Final = 1.0  # of strangers at one address, if addresses have a rate at all:
+REGISTRATIONS_BURST: Final = 1000  # a crowd that begins together, and then no more than a crowd
 BYTES_PER_TOKEN: Final = 2048  # of a frame, in requests of an address
 
 
@@ -33,7 +35,7 @@ class Rationing:
         self._in_force = in_force
         self._addresses, self._servers = _buckets(), _buckets()
         self._users, self._bots, self._channels = _buckets(), _buckets(), _buckets()
-        self._readers = _buckets()
+        self._readers, self._registrations = _buckets(), _buckets()
         self._owed: dict[bytes, int] = {}  # by key: tokens for what was told and is not paid for
         self.refused = 0
         self._configure()
@@ -50,6 +52,10 @@ class Rationing:
             (self._channels, rates.channel),
         ):
             buckets.configure(rate=rate.per_second, burst=rate.burst)
+        limited = self._readers.limited
+        self._registrations.configure(
+            rate=REGISTRATIONS_PER_SECOND if limited else 0.0, burst=REGISTRATIONS_BURST
+        )
 
     def request(self, call: Call, now: float) -> None:
         """One request has arrived.  Raises `RateLimited`.  `now`: monotonic seconds."""
@@ -96,6 +102,11 @@ class Rationing:
             local = principal.role == "local"
             place = principal.address.rpartition(":")[0] if local else principal.address
             self._take(self._addresses, place, now, tokens=tokens)
+
+    def registration(self, principal: Principal, now: float) -> None:
+        """One more user, for ever, is about to be registered from an address.  Raises `RateLimited`."""
+        if principal.address:
+            self._take(self._registrations, principal.address, now)
 
     def message(self, author: bytes | None, now: float, *, bot: bool, channel: str | None = None) -> None:
         """One more entry of a user is about to be kept, in a channel or not.  Raises `RateLimited`."""

@@ -174,6 +174,8 @@ class Registration:
         if self._writes.known(call, draft, asked):
             return
         self._check_name(name)
+        if call.actor.role is not Role.OPERATOR:
+            node.rationing.registration(call.principal, node.batch_now)
         self._writes.append(call, draft, asked)
         if key:
             self._accounts.registering(key, user, invited=invited)

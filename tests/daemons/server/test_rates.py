@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import trio
 
+from daemons.server.rationing import REGISTRATIONS_BURST
 from recado.protocol import codec
 from recado.settings import Limits
 from recado.wire.ports import Principal
@@ -104,6 +105,21 @@ async def test_a_greedy_reader_s_rate(autojump_clock: trio.abc.Clock) -> None:
         assert (await cluster.say("ana", "c"))["status"] == "OK"
         await trio.sleep(refused["retry_after"])
         await cluster.done("bia", "history", channel="c")
+
+
+async def test_registrations_of_an_address(autojump_clock: trio.abc.Clock) -> None:
+    """A user is kept for ever: from one address a crowd registers at once, and then one in a second."""
+    async with people(limits=Limits()) as cluster:
+
+        async def code(n: int, address: str = "10.0.0.1") -> str | None:
+            who = principal(f"zé {n}", address=address)
+            return (await cluster.raw(who, "login", user=f"z{n}")).get("code")
+
+        codes = [await code(n) for n in range(REGISTRATIONS_BURST + 5)]
+        assert codes.count("rate_limited") >= 4
+        assert codes[:REGISTRATIONS_BURST] == [None] * REGISTRATIONS_BURST
+        assert await code(0) is None, "who is registered comes as he likes"
+        assert await code(-1, "10.0.0.2") is None
 
 
 async def test_a_unix_user_s_processes_share_a_rate(autojump_clock: trio.abc.Clock) -> None:
