@@ -66,8 +66,8 @@ class Machine:
             (self.home / part).mkdir()
 
     def __enter__(self) -> "Machine":
-        self.install()
         try:
+            self.install()
             self.boot()
         except BaseException:
             self.remove()

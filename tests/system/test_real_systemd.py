@@ -1,6 +1,7 @@
 """The units under a real systemd: killed, blocked, hung, reloaded, misconfigured, stopped."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -218,6 +219,21 @@ def test_a_restart_behind_a_socket_loses_no_request(node: Machine) -> None:
     assert answered > 50
     assert again <= 4  # what a process had taken and not answered when it was killed
     node.run("systemctl", "stop", "recado-server@server-1.socket", SERVER)
+
+
+def test_the_page_can_be_followed(node: Machine) -> None:
+    """Every command that docs/operations.md gives for systemd works as it stands, one after the other."""
+    page = (HERE.parents[1] / "docs" / "operations.md").read_text("utf-8")
+    commands = [
+        line
+        for block in re.findall(r"```sh machine\n(.*?)```", page, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    assert len(commands) >= 15
+    for command in commands:
+        node.run("sh", "-c", command)
+    assert {node.show(unit, "ActiveState") for unit in UNITS} == {"active"}
+    assert _answers(node)
 
 
 def test_keys_are_handed_over(node: Machine) -> None:
