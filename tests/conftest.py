@@ -8,6 +8,7 @@ run instead, so that nothing stays untested unnoticed.
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable
@@ -17,6 +18,10 @@ import pytest
 REQUIRE_VARIABLE = "RECADO_TEST_REQUIRE"
 HEADING = "could not be run on this machine"
 _unmet: dict[str, list[str]] = {}
+
+# A shell's background jobs ignore Ctrl-C and hand that on; the programs that tests interrupt must not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _node_zeromq() -> bool:
