@@ -51,7 +51,11 @@ def _listens(passed: socket.socket) -> bool:
 
 
 def _is_at(address: str, *, host: str, port: int) -> bool:
-    """Whether that is what binding `address` would have given; a host name is believed."""
+    """Whether that is what binding `address` would have given.
+
+    A host name is believed, but no name is every address, and `localhost` is nothing but loopback: whether
+    keys are needed was judged by the name.
+    """
     parts = to_listen(address)
     if parts.transport != "tcp" or (parts.port not in ANY_PORT and int(parts.port) != port):
         return False
@@ -61,7 +65,7 @@ def _is_at(address: str, *, host: str, port: int) -> bool:
     try:
         return ipaddress.ip_address(parts.host.strip("[]").partition("%")[0]) == bound
     except ValueError:
-        return True
+        return bound.is_loopback if parts.host == "localhost" else not bound.is_unspecified
 
 
 def descriptor_for(address: str, passed: Mapping[str, int]) -> int | None:

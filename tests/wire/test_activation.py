@@ -116,6 +116,13 @@ def test_the_same_address_in_other_words(host: str, family: int, configured: str
         assert _passed(end, address) == {address: end.fileno()}
 
 
+@pytest.mark.parametrize("configured", ["tcp://localhost:PORT", "tcp://some.host:PORT"])
+def test_no_name_is_every_address(configured: str) -> None:
+    """A socket at all addresses is not what a name means: that name needed no keys, all addresses do."""
+    with _listening("0.0.0.0", family=socket.AF_INET) as end, pytest.raises(WireError, match="server.listen"):
+        _passed(end, configured.replace("PORT", str(end.getsockname()[1])))
+
+
 def test_what_does_not_listen_is_refused() -> None:
     """A socket that was never made to listen, and more than one, are errors and no surprise later."""
     with socket.socket() as idle, pytest.raises(WireError, match="no listening"):
