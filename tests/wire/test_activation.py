@@ -119,7 +119,10 @@ def test_the_same_address_in_other_words(host: str, family: int, configured: str
 @pytest.mark.parametrize("configured", ["tcp://localhost:PORT", "tcp://some.host:PORT"])
 def test_no_name_is_every_address(configured: str) -> None:
     """A socket at all addresses is not what a name means: that name needed no keys, all addresses do."""
-    with _listening("0.0.0.0", family=socket.AF_INET) as end, pytest.raises(WireError, match="server.listen"):
+    with (
+        _listening("0.0.0.0", family=socket.AF_INET) as end,
+        pytest.raises(WireError, match=r"server\.listen"),
+    ):
         _passed(end, configured.replace("PORT", str(end.getsockname()[1])))
 
 
