@@ -1,4 +1,4 @@
-"""`recado users|channels|history|tail|sync|status`: the commands that read."""
+"""`recado users|channels|history|tail|sync`: the commands that read."""
 
 import heapq
 import signal
@@ -15,7 +15,7 @@ from clients.output import document, put, words
 from clients.render import key_of, message_json, message_line
 from clients.session import open_chat, run, with_brokers
 from clients.words import speaker
-from recado.client import Chat, ChatError, Cursor, Key, Message, Page, Status, Subscription, TooManyTargets
+from recado.client import Chat, ChatError, Cursor, Key, Message, Page, Subscription, TooManyTargets
 from recado.protocol.limits import HISTORY_MESSAGES_MAX, SUBSCRIPTIONS_PER_CLIENT_MAX
 from recado.protocol.names import uid
 from recado.protocol.printable import printable
@@ -305,44 +305,3 @@ def sync(*, since: float | None, user: str | None, where: Where, as_json: bool) 
         for what, number in counts.items():
             put(f"{what} {number}")
         words(speaker()("look.sync", server=printable(server)))
-
-
-def _shown(value: object) -> str:
-    """A value of a status for people: `-` for none, yes and no for truth."""
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return printable(str(value))
-
-
-@click.command(
-    "status", epilog=f"\b\nExamples:\n  recado status\n  recado status --json | jq .coordinator\n\n{CODES}"
-)
-@user_option
-@where_options
-@json_option
-def status(*, user: str | None, where: Where, as_json: bool) -> None:
-    """Show how one server, the first that answers, sees itself and the cluster."""
-
-    async def do() -> Status:
-        async with open_chat(where, None, key_of=user) as chat:
-            return await chat.status()
-
-    told = run(do, where=where)
-    if as_json:
-        document(**told.fields)
-        return
-    plain = {key: value for key, value in told.fields.items() if not isinstance(value, dict | list)}
-    width = max(map(len, [*plain, "members"]))
-    for key, value in plain.items():
-        put(f"{key:<{width}}  {_shown(value)}")
-    put(f"{'members':<{width}}  {' '.join(map(printable, told.members)) or '-'}")
-    bootstrap = told.fields.get("bootstrap")
-    if isinstance(bootstrap, dict):
-        how_far = " ".join(f"{key}={_shown(value)}" for key, value in bootstrap.items())
-        put(f"{'bootstrap':<{width}}  {how_far}")
-    for peer in told.fields.get("peers") or ():
-        if isinstance(peer, dict):
-            state = " ".join(f"{key}={_shown(value)}" for key, value in peer.items() if key != "name")
-            put(f"  {_shown(peer.get('name'))}: {state}")

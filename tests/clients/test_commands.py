@@ -260,23 +260,6 @@ def test_bot_tells_universal_time(talking: OnSockets) -> None:
     assert "acknowledged=1" in lines[-1]
 
 
-def test_status_for_people(talking: OnSockets) -> None:
-    """What is not known is `-`, and truth is yes or no."""
-    talking.server.refuse = {
-        "status": "OK",
-        "server": "server-1",
-        "coordinator": "",
-        "lease_seconds": None,
-        "draining": False,
-        "peers": [{"name": "server-2", "alive": True, "behind": None}],
-    }
-    shown = talking.run("status").stdout
-    told = dict(line.split(None, 1) for line in shown.splitlines())
-    assert (told["coordinator"], told["lease_seconds"], told["draining"]) == ("-", "-", "no")
-    assert "  server-2: alive=yes behind=-" in shown
-    assert not {"None", "True", "False"} & set(shown.replace("=", " ").split())
-
-
 def test_bot_repeats_with_the_same_id(talking: OnSockets) -> None:
     """A lost acknowledgement makes the bot repeat, and the message is kept once."""
     talking.run("bot", "--user", "marvin", "--count", "0")
