@@ -13,6 +13,7 @@ from daemons.server.in_force import InForce
 from recado.protocol import names
 from recado.protocol.errors import Refused
 from recado.protocol.identities import Identities, User
+from recado.protocol.lookalikes import skeleton
 from recado.protocol.messages import Entry, Kind
 from recado.protocol.policy import Actor, Role, actor_of, speaks_as
 from recado.secured import local_account
@@ -86,8 +87,8 @@ class Accounts:
         return token_hash in self._inviting
 
     def is_pending(self, name: str) -> bool:
-        """Whether somebody registers this name at this moment."""
-        return any(user.name == name for user in self._pending.values())
+        """Whether somebody registers this name, or one that reads like it, at this moment."""
+        return any(skeleton(user.name) == skeleton(name) for user in self._pending.values())
 
     def abandoned(self) -> None:
         """What was pending is void."""

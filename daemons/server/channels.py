@@ -11,6 +11,7 @@ from daemons.server.drafts import Missing
 from recado.protocol import rules
 from recado.protocol.channel_rules import Channel, ChannelRules
 from recado.protocol.errors import Refused
+from recado.protocol.lookalikes import skeleton
 from recado.protocol.messages import Entry, Kind
 from recado.texts import wire_text
 
@@ -120,7 +121,8 @@ class Channels:
 
     def check_name(self, name: str) -> None:
         """Raises `Refused` if people would take a new channel for another one."""
-        if self.rules.name_like(name) is not None:
+        pending = any(skeleton(other) == skeleton(name) for other in self._pending)
+        if pending or self.rules.name_like(name) is not None:
             raise Refused("name_confusable", wire_text("name_confusable"))
 
 

@@ -110,6 +110,26 @@ async def test_channels_that_pass_for_others(autojump_clock: trio.abc.Clock) -> 
             assert await cluster.refused("ana", "channel", channel=name, user="ana") == code
 
 
+async def test_names_that_pass_for_others_at_once(autojump_clock: trio.abc.Clock) -> None:
+    """Of names and channels that read alike, and come before the first of them is durable, one is kept."""
+    async with people() as cluster:
+        codes: list[str | None] = []
+
+        async def ask(who: str, service: str, **fields: str) -> None:
+            codes.append((await cluster.ask(who, service, **fields)).get("code"))
+
+        async with trio.open_nursery() as nursery:
+            for who, name in (("ana", "ana"), ("zé", "Ana"), ("má", "АNА".lower())):
+                nursery.start_soon(lambda who=who, name=name: ask(who, "login", user=name))  # type: ignore[misc]
+        assert codes.count(None) == 1
+        await cluster.login("bia")
+        codes.clear()
+        async with trio.open_nursery() as nursery:
+            for name in ("geral", "Geral"):
+                nursery.start_soon(lambda name=name: ask("bia", "channel", channel=name, user="bia"))  # type: ignore[misc]
+        assert sorted(map(str, codes)) == ["None", "name_confusable"]
+
+
 async def test_registration_by_invitation(autojump_clock: trio.abc.Clock) -> None:
     """An invitation lets one user in, once; a forged, expired or withdrawn one nobody."""
     async with people(settings={"registration": "invite"}) as cluster:
