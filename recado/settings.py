@@ -269,7 +269,7 @@ class Log(Section, frozen=True, kw_only=True):
         Literal["auto", "text", "json"],
         Meta(
             description="`text`: key=value; `json`: one object a line; `auto`: text, and under systemd "
-            "without the time but with the journal's priority."
+            "fields of the journal."
         ),
     ] = "auto"
     file: Annotated[

@@ -116,10 +116,19 @@ class TextSink:
         return True
 
     def reopen(self) -> None:
-        """Open the file anew, after somebody moved it away. Without a file: nothing."""
-        if self._file:
-            before, self._stream = self._stream, self._opened()
-            before.close()
+        """Open the file anew, after somebody moved it away. Without a file: nothing.
+
+        One that can't be opened is said in the old one, which stays.
+        """
+        if not self._file:
+            return
+        try:
+            after = self._opened()
+        except OSError as error:
+            self.write({"level": "error", "event": "log file can't be opened anew", "reason": str(error)})
+            return
+        before, self._stream = self._stream, after
+        before.close()
 
     def close(self) -> None:
         if self._file:

@@ -99,3 +99,16 @@ def test_acting_characters_are_shown() -> None:
     )
     assert printable("ção 漢字 👍 x\u0301") == "ção 漢字 👍 x\u0301"
     assert printable("a\tb\n", keep="\t\n") == "a\tb\n"
+
+
+def test_a_log_file_that_can_not_be_opened_anew_ends_nobody(tmp_path: Path) -> None:
+    """When its directory is gone at SIGHUP the old file goes on, and says so."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    with open_sink(Log(file=str(folder / "n.log"))) as sink:
+        moved = folder.rename(tmp_path / "moved")
+        sink.reopen()
+        get_logger("n", lambda: 1, sink=sink).info("goes on")
+    lines = (moved / "n.log").read_text("utf-8").splitlines()
+    assert "log file can't be opened anew" in lines[0]
+    assert lines[1].endswith("goes on")

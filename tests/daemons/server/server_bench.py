@@ -15,6 +15,7 @@ import trio
 from daemons.server.app import run_server
 from daemons.server.commit import Committer, commit_inline
 from daemons.server.in_force import InForce
+from daemons.server.node import Node as ServerNode
 from daemons.server.node import Surroundings
 from daemons.shared.logging import ListSink, get_logger
 from recado.config import Config
@@ -90,6 +91,11 @@ class Running:
         self.asker = asker
         self.stopping = trio.Event()
         self.stopped = trio.Event()
+        self.node: ServerNode  # as soon as it serves
+
+    def opened(self, node: ServerNode) -> None:
+        """It is bound: this is its inside, to be looked at."""
+        self.node = node
 
     async def send(self, frame: bytes) -> tuple[str, dict[str, Any]]:
         """Any bytes, and the (service, data) of the reply."""
@@ -179,6 +185,7 @@ class Bench:
                 stopping=one.stopping,
                 ready=lambda _listen: serving.set(),
                 in_force=self.in_force(config),
+                opened=one.opened,
             )
             one.stopped.set()
 
