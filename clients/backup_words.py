@@ -28,6 +28,11 @@ BACKUP_WORDS: dict[str, Text] = {
         "assinaturas não conferidas; com --roster sim", "signatures not checked; with --roster they are"
     ),
     "diff.done": Text("{equal} de {origins} registros iguais", "{equal} of {origins} logs are equal"),
+    "diff.silent": Text("não respondeu a tempo", "no answer in time"),
+    "diff.older": Text(
+        "o servidor é de uma versão que não conta seus registros",
+        "the server is of a version that does not tell its logs",
+    ),
     "restore.done": Text(
         "{path}: {node}, {entries} entradas de {made}; agora inicie o servidor",
         "{path}: {node}, {entries} entries of {made}; now start the server",

@@ -6,6 +6,8 @@ entries among it, comes from its peers.  One thing more is remembered in the fil
 one with an empty disk the node asks its peers before it takes its first write, else new messages would be
 stamped lower than those it had written since the backup (A3).
 
+Users, channels and what is shown are made anew from the log at that start, not believed.
+
 What was in the place is moved aside, never overwritten.  A file for another node loses everything that
 was about the old one: its promises, its peers, the entries it had refused.
 """
@@ -22,15 +24,16 @@ from storage.backup import unpack
 from storage.backup_check import check_registry, check_replica
 from storage.backup_tar import BackupInvalid, Manifest, read_manifest
 from storage.database import LOCK_NAME, StorageError, classified, lock_directory, sync_directory
+from storage.rebuild import DERIVED_KEY
 from storage.registry import FILE_NAME as REGISTRY_FILE
 from storage.replica import FILE_NAME as REPLICA_FILE
 from storage.replica import RESTORED_KEY
 from storage.snapshot import require_room
 
 _INCOMING: Final = "restore-in.db"
-# As a snapshot forgets who made it; what the derived rows were made by stays true.
+# As a snapshot forgets who made it.
 _FORGET: Final = (
-    "delete from meta where key <> 'derived'",
+    "delete from meta",
     "delete from peer",
     "delete from quarantine where from_node <> ''",
     "delete from milestone",
@@ -103,7 +106,8 @@ def _prepare(incoming: Path, manifest: Manifest, *, node: str, now: str) -> None
         if node and node != manifest.node:
             for statement in _FORGET:
                 db.execute(statement)
-        db.execute("insert or replace into meta values(?,?)", (RESTORED_KEY, json.dumps(restored)))
+        put = "insert or replace into meta values(?,?)"
+        db.executemany(put, [(RESTORED_KEY, json.dumps(restored)), (DERIVED_KEY, "0")])
         db.execute("commit")
     os.chmod(incoming, 0o640)
 

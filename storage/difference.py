@@ -91,10 +91,20 @@ def differ(a: Path, b: Path) -> Diff:
                     part := _compare(origin, _rows(one, origin, numbers[0]), _rows(other, origin, numbers[1]))
                 )
             ]
-            return Diff(_side(a, one), _side(b, other), len(origins), len(origins) - len(parts), parts)
+            return Diff(side_of(a, one), side_of(b, other), len(origins), len(origins) - len(parts), parts)
 
 
-def _side(path: Path, db: sqlite3.Connection) -> Side:
+def hash_at(db: sqlite3.Connection, origin: str, seq: int) -> bytes | None:
+    """The chain hash of an entry; None if it is not there."""
+    row = db.execute(
+        "select e.hash from entry e join origin o using(number) where o.origin = ? and e.seq = ?",
+        (origin, seq),
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def side_of(path: Path, db: sqlite3.Connection) -> Side:
+    """What a replica's file says of itself."""
     return Side(
         str(path),
         str(read_meta(db, "node") or ""),

@@ -128,6 +128,14 @@ class ReadsOfTheLog:
         ).fetchone()
         return None if row is None else bytes(row[0])
 
+    def hash_at(self, origin: str, seq: int) -> bytes | None:
+        """The chain hash of a durable entry; None if it is not here."""
+        number = self._derived.numbers.get(origin)
+        if number is None:
+            return None
+        with self._guard():
+            return self._hash_of(number, seq)
+
     # Signatures --------------------------------------------------------------------------------
 
     def signatures(self, origin: str, *, after: int, upto: int) -> dict[int, bytes]:

@@ -1,6 +1,7 @@
 """Reads of clients: users, channels, history, audit, status.  All from what is durable here."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from daemons.server.calls import Call
@@ -10,6 +11,8 @@ from daemons.server.status import describe
 from recado.protocol import names
 from recado.protocol.errors import Refused
 from recado.protocol.limits import (
+    AUDIT_HASHES_MAX,
+    AUDIT_ORIGINS_MAX,
     HISTORY_MESSAGES_DEFAULT,
     HISTORY_MESSAGES_MAX,
     HISTORY_PAGE_BYTES_MAX,
@@ -23,6 +26,7 @@ from recado.texts import wire_text
 from storage.replica import MessageRow
 
 NAMES_ORIGINS_MAX = 16  # told with lists of names; all servers have long had what older ones hold
+ORIGIN_FIELDS_BYTES = 64  # of one log in an answer, about
 BEHIND_TEXT = "Este servidor ainda não tem o que você já viu"
 NAME_BYTES = 16  # of a name in a list, about
 MESSAGE_FIELDS_BYTES = 128  # of a message in a page, about, besides its text
@@ -144,8 +148,22 @@ class Reads:
         """E8: what is durable here of the origins named."""
         have = {origin: self._node.entries.durable.get(origin, 0) for origin in asked.have}
         node = self._node
-        told = {"have": have, "server": node.name, "boot": node.boot, "of": node.acks.of}
+        told: dict[str, Any] = {"have": have, "server": node.name, "boot": node.boot, "of": node.acks.of}
+        told |= self._logs(asked)
         call.reply({"status": "OK", **told, "addresses": [member.address for member in node.members]})
+        count = len(have) + len(told.get("origins", ())) + len(told.get("hashes", ()))
+        self._node.rationing.told(call.principal, ORIGIN_FIELDS_BYTES * count)
+
+    def _logs(self, asked: Audit) -> dict[str, Any]:
+        """All logs by their origins, and hashes of entries, as far as a reply has room."""
+        told: dict[str, Any] = {}
+        if asked.origins:
+            told["origins"] = dict(islice(self._node.entries.durable.items(), AUDIT_ORIGINS_MAX))
+        if asked.hashes:
+            places = islice(asked.hashes.items(), AUDIT_HASHES_MAX)
+            found = ((origin, self._node.store.hash_at(origin, seq)) for origin, seq in places)
+            told["hashes"] = {origin: chained for origin, chained in found if chained is not None}
+        return told
 
     def status(self, call: Call, _asked: Request) -> None:
         call.reply({"status": "OK", **describe(self._node)})

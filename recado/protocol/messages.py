@@ -159,9 +159,14 @@ class History(Read, frozen=True, kw_only=True):
 
 
 class Audit(Request, frozen=True, kw_only=True):
-    """What the server durably has of the named origins (E8)."""
+    """What the server durably has of the named origins (E8).
+
+    `origins`: of all.  `hashes`: the chain hashes of these entries, to find where two servers' logs part.
+    """
 
     have: VectorField = {}
+    origins: bool | None = None
+    hashes: VectorField = {}
 
 
 # Requests to the reference -----------------------------------------------------------------------

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from itertools import count
 from pathlib import Path
 
@@ -113,6 +114,15 @@ def test_a_server_comes_back_from_a_backup(tmp_path: Path) -> None:
         talk.say(60)
 
         equal([made[name].data / "replica.db" for name in NAMES])
+        servers_here = [made[name].address for name in ("server-1", "server-2")]
+        same = recado("replica", "diff", *servers_here)
+        assert same.returncode == 0, same.stdout + same.stderr
+        backup = tmp_path / "replica.db"
+        with tarfile.open(tmp_path / "b.tar") as tar:
+            tar.extract("replica.db", tmp_path, filter="data")
+        since = recado("replica", "diff", str(backup), servers_here[0], "--json")
+        assert since.returncode == 1
+        assert {part["what"] for part in json.loads(since.stdout)["parts"]} == {"behind"}
         assert returned.lines(MARKED) == 1
         report = verify([elsewhere / "replica.db"])
         assert report.replicas[0].entries > int(str(manifest["entries"]))
