@@ -22,7 +22,10 @@ from storage.loading import read_meta
 from storage.rows import ENTRY_COLUMNS, EntryRow
 
 _ROWS: Final = f"select ?, {ENTRY_COLUMNS} from entry where number = ? order by seq"
-_COUNTS: Final = ("users", "channels", "channel_messages", "user_messages")
+_COUNTS: Final = {
+    view: f"select count(*) from {view}"
+    for view in ("users", "channels", "channel_messages", "user_messages")
+}
 _KINDS: Final = {int(kind): name for name, kind in KIND_NAMES.items()}
 
 
@@ -111,7 +114,7 @@ def side_of(path: Path, db: sqlite3.Connection) -> Side:
         str(read_meta(db, PROGRAM_KEY) or ""),
         int(db.execute("pragma user_version").fetchone()[0]),
         int(db.execute("select count(*) from entry").fetchone()[0]),
-        {view: int(db.execute(f"select count(*) from {view}").fetchone()[0]) for view in _COUNTS},
+        {view: int(db.execute(count).fetchone()[0]) for view, count in _COUNTS.items()},
     )
 
 
