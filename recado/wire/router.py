@@ -1,5 +1,6 @@
 """The serving end: a ROUTER socket that serves REQ, DEALER and whoever came through a broker."""
 
+import os
 from collections.abc import Iterable
 
 import zmq
@@ -39,6 +40,13 @@ def parse(message: list[bytes], principal: Principal = OPEN) -> Incoming:
     if too_long or len(message) != body_at + 1:
         return Incoming(envelope, None, principal)
     return Incoming(envelope, message[body_at], principal)
+
+
+def _let_everybody_knock(local: str) -> None:
+    """Connecting needs the right to write, whatever the umask: its directory and the guard say who may."""
+    path = local.removeprefix("ipc://")
+    if not path.startswith("@"):
+        os.chmod(path, 0o666)
 
 
 class _LargeReplies:
@@ -99,7 +107,7 @@ class Router:
         passed = descriptor_for(address, options.passed)
         self._address = guarded_bind(raw, address, guard=guard, passed=passed)
         if local:
-            guarded_bind(raw, local, guard=guard)
+            _let_everybody_knock(guarded_bind(raw, local, guard=guard))
         if guard is None:
             self._socket = Socket(raw)
         else:

@@ -251,10 +251,25 @@ def test_keys_are_handed_over(node: Machine) -> None:
         recado roster init --cluster lab
         for name in server-1 reference broker; do recado roster add /etc/credstore/recado.$name.pub; done
         chmod 644 /etc/recado/roster.toml
-        printf '[security]\\nroster = "/etc/recado/roster.toml"\\n' >> /etc/recado/recado.toml
+        cat >> /etc/recado/recado.toml <<END
+[security]
+roster = "/etc/recado/roster.toml"
+local_listen = "ipc:///run/recado/server-1/local.sock"
+local_accounts = ["65534=ana"]
+END
         """,
     )
     node.run("systemctl", "restart", *UNITS)
     assert {node.show(unit, "ActiveState") for unit in UNITS} == {"active"}
     assert "node.key" not in node.run("ls", "/var/lib/recado/server-1")
     assert node.run("stat", "-c", "%a", "/etc/credstore/recado.server-1.key").strip() == "600"
+
+
+def test_unix_users_are_told_apart(node: Machine) -> None:
+    """At the local socket of a server with keys the one account that is named is served, and no other."""
+    local = "ipc:///run/recado/server-1/local.sock"
+    asking = f"/opt/recado/bin/python /opt/lab/asking_on.py {local} 0.2 2>&1"
+    named = node.run("sh", "-c", f"setpriv --reuid=65534 --regid=65534 --clear-groups {asking}")
+    assert int(named.split()[0]) > 0
+    other = node.run("sh", "-c", f"setpriv --reuid=65533 --regid=65534 --clear-groups {asking} || true")
+    assert "Again" in other

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -75,6 +76,7 @@ async def test_a_second_address_is_bound_beside_it(tmp_path: object) -> None:
             network.asker(local) as asker,
             trio.open_nursery() as nursery,
         ):
+            assert stat.S_IMODE(os.stat(local.removeprefix("ipc://")).st_mode) == 0o666  # whatever the umask
             nursery.start_soon(asker.ask, b"hello")
             with trio.fail_after(10):
                 assert [request.body for request in await listener.receive_batch(1)] == [b"hello"]
