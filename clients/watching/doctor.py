@@ -14,6 +14,7 @@ from clients.output import document, put
 from clients.session import run
 from clients.watching.findings import Finding, diagnose
 from clients.watching.local_checks import Local, look, node_security
+from clients.watching.status import plain
 from clients.watching.survey import Known, Surveyor
 from clients.watching.values import Survey
 from clients.watching.where import known_to, surveyor_for
@@ -141,7 +142,7 @@ def _fields(one: Finding, say: Texts) -> dict[str, object]:
         "code": one.code,
         "case": one.case,
         "subject": one.subject,
-        "facts": dict(one.facts),
+        "facts": plain(one.facts),
         "evidence": evidence,
         "cause": cause,
         "mend": list(one.mend),

@@ -1,5 +1,8 @@
 """`recado status`: how the cluster is, once."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import anyio
 import click
 
@@ -48,7 +51,7 @@ def status(*, user: str | None, where: Where, as_json: bool) -> None:
     except TimeoutError:
         raise Ended(speaker()("status.timeout"), UNAVAILABLE) from None
     if as_json:
-        told = {key: value for key, value in first.fields.items() if key != "servers"}
+        told = {key: plain(value) for key, value in first.fields.items() if key != "servers"}
         document(**told, servers=[as_fields(one) for one in survey.servers])
         return
     for line in page(survey, speaker()):
@@ -76,5 +79,14 @@ def as_fields(one: Answer) -> dict[str, object]:
         "problem": one.problem or None,
         "seconds": round(one.seconds, 6) if one.answered else None,
         "skew_seconds": None if one.skew_seconds is None else round(one.skew_seconds, 6),
-        "status": None if one.fields is None else dict(one.fields),
+        "status": None if one.fields is None else plain(one.fields),
     }
+
+
+def plain(value: Any) -> Any:
+    """A value from the wire as JSON can hold it: bytes (the tag of a clock) in hexadecimal."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value

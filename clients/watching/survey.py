@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import anyio
@@ -101,7 +101,8 @@ class Surveyor:
                 brokers.update(answer.names("brokers"))
                 self._meet(answer)
         heard = await self._listen_all(sorted(brokers)) if listen else ()
-        ordered = sorted(_distinct(asked.values()), key=lambda one: (one.name, one.address))
+        called = (replace(one, name=one.name or self._names[one.address]) for one in asked.values())
+        ordered = sorted(_distinct(called), key=lambda one: (one.name, one.address))
         return Survey(servers=tuple(ordered), reference=reference, brokers=heard)
 
     def _meet(self, answer: Answer) -> None:
@@ -110,8 +111,13 @@ class Surveyor:
             self._names[answer.address] = answer.name
         for peer in answer.rows("peers"):
             name, address = optional(peer, "name", str), optional(peer, "address", str)
-            if name and address and len(self._names) < KNOWN_SERVERS_MAX:
-                self._names.setdefault(address, name)
+            if name and address:
+                self._call(address, name)
+
+    def _call(self, address: str, name: str) -> None:
+        """Who is at an address, as somebody says, if nobody has said so yet."""
+        if address in self._names or len(self._names) < KNOWN_SERVERS_MAX:
+            self._names[address] = self._names.get(address) or name
 
     async def _listed(self, address: str) -> Answer:
         """What the reference says of itself; whom it lists is remembered."""
@@ -120,8 +126,8 @@ class Surveyor:
             told = await self._ask(address, "list", role="reference")
             for item in told.rows("list"):
                 name, there = optional(item, "name", str), optional(item, "address", str)
-                if there and len(self._names) < KNOWN_SERVERS_MAX:
-                    self._names.setdefault(there, name or "")
+                if there:
+                    self._call(there, name or "")
         return answer
 
     async def _ask_all(self, addresses: Iterable[str]) -> list[Answer]:

@@ -35,11 +35,13 @@ def test_status_for_programs(sockets: OnSockets) -> None:
         "status": "OK",
         "server": "server-1",
         "epoch": 4,
+        "ctag": b"\x01\xff",
         "wall_ms": 1_760_000_000_000,
         "peers": [{"name": "server-2", "address": "tcp://127.0.0.1:1"}],
     }
     told = json.loads(sockets.run("status", "--json").stdout)
     assert (told["schema_version"], told["server"], told["epoch"]) == (1, "server-1", 4)
+    assert told["ctag"] == "01ff"
     here, there = told["servers"]
     assert set(here) == {"name", "address", "answered", "problem", "seconds", "skew_seconds", "status"}
     assert (here["name"], here["answered"], here["status"]["epoch"]) == ("server-1", True, 4)
