@@ -41,9 +41,9 @@ def test_status_for_programs(sockets: OnSockets) -> None:
     }
     told = json.loads(sockets.run("status", "--json").stdout)
     assert (told["schema_version"], told["server"], told["epoch"]) == (1, "server-1", 4)
-    assert told["ctag"] == "01ff"
     here, there = told["servers"]
     assert set(here) == {"name", "address", "answered", "problem", "seconds", "skew_seconds", "status"}
+    assert here["status"]["ctag"] == "01ff"
     assert (here["name"], here["answered"], here["status"]["epoch"]) == ("server-1", True, 4)
     assert (there["name"], there["answered"], there["problem"]) == ("server-2", False, "refused")
 
