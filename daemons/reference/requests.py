@@ -22,6 +22,7 @@ from recado.protocol.messages import Asked, Heartbeat, Rank, Request
 from recado.protocol.policy import REFERENCE_POLICY, Role, refusal
 from recado.secured import UNLIMITED, Rates
 from recado.texts import wire_text
+from recado.wire.allowances import sender_of
 from recado.wire.ports import OPEN, Listener, Outgoing, Principal
 from storage.database import StorageFull
 
@@ -100,7 +101,7 @@ class Requests:
             self._addresses.configure(rate=rates.address.per_second, burst=rates.address.burst)
         if principal.role == "server" or not principal.address:
             return 0.0
-        return self._addresses.take(principal.address, now=trio.current_time())
+        return self._addresses.take(sender_of(principal.address), now=trio.current_time())
 
     def _not_allowed(self, asked: Asked, principal: Principal) -> str | None:
         """The code of the refusal by the policy, or of a server that speaks for another one."""

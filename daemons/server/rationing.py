@@ -1,4 +1,4 @@
-"""How much one may send: token buckets per address, peer server, user, bot and channel.
+"""How much one may send: token buckets per address (IPv6: per /64), peer server, user, bot and channel.
 
 Beyond its rate a request is refused with `rate_limited` and the seconds to wait; nothing of it is kept,
 and nobody else pays for it.  A message is one token, however long its text.  A repetition of what is kept
@@ -13,6 +13,7 @@ from recado.protocol.buckets import Buckets
 from recado.protocol.errors import Refused
 from recado.protocol.limits import BUCKETS_MAX
 from recado.texts import wire_text
+from recado.wire.allowances import sender_of
 from recado.wire.ports import Principal
 
 REGISTRATIONS_PER_SECOND: Final = 1.0  # of strangers at one address, if addresses have a rate at all:
@@ -100,13 +101,13 @@ class Rationing:
         elif principal.address:
             # Of a Unix user's address the last part is the process.
             local = principal.role == "local"
-            place = principal.address.rpartition(":")[0] if local else principal.address
+            place = principal.address.rpartition(":")[0] if local else sender_of(principal.address)
             self._take(self._addresses, place, now, tokens=tokens)
 
     def registration(self, principal: Principal, now: float) -> None:
         """One more user, for ever, is about to be registered from an address.  Raises `RateLimited`."""
         if principal.address:
-            self._take(self._registrations, principal.address, now)
+            self._take(self._registrations, sender_of(principal.address), now)
 
     def message(self, author: bytes | None, now: float, *, bot: bool, channel: str | None = None) -> None:
         """One more entry of a user is about to be kept, in a channel or not.  Raises `RateLimited`."""

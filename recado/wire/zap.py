@@ -25,7 +25,7 @@ from recado.protocol.limits import (
     JUNK_BAN_SECONDS,
 )
 from recado.wire import frames
-from recado.wire.allowances import Allowances
+from recado.wire.allowances import Allowances, sender_of
 from recado.wire.frames import RawSocket
 from recado.wire.monitor import ACCEPTED, ENDED, Monitor
 from recado.wire.ports import Principal, WireError
@@ -198,7 +198,10 @@ class Authenticator:
         if self._banned.get(question.key, now) > now:
             return False
         return self._addresses.take(
-            question.address.encode(), now, rate=limits.address_per_second, burst=limits.address_burst
+            sender_of(question.address).encode(),
+            now,
+            rate=limits.address_per_second,
+            burst=limits.address_burst,
         ) and self._keys.take(question.key, now, rate=limits.key_per_second, burst=limits.key_burst)
 
     def _ask(self, question: Question) -> Principal | Awaitable[Principal | None] | None:

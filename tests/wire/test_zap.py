@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recado.wire.allowances import Allowances
+from recado.wire.allowances import Allowances, sender_of
 from recado.wire.ports import Principal
 from recado.wire.security import NOBODY, decode_user_id, encode_user_id
 from recado.wire.zap import parse, uid_of
@@ -121,3 +121,24 @@ def test_allowances_are_used_up_and_come_back() -> None:
     assert allowances.take(b"a", 0.6, rate=2.0, burst=3)
     assert allowances.take(b"c", 0.6, rate=2.0, burst=1)
     assert allowances.take(b"b", 0.6, rate=0.0, burst=1), "b was forgotten for c"
+
+
+@pytest.mark.parametrize(
+    ("address", "sender"),
+    [
+        ("10.0.0.7", "10.0.0.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("::1", "::/64"),
+        ("::ffff:10.0.0.7", "10.0.0.7"),
+        ("fe80::1%eth0", "fe80::/64%eth0"),
+        ("fe80::2%eth1", "fe80::/64%eth1"),
+        ("localhost:1000:1000:7", "localhost:1000:1000:7"),
+        ("", ""),
+        ("no:address", "no:address"),
+    ],
+)
+def test_whoever_has_a_subnet_is_one_sender(address: str, sender: str) -> None:
+    """A host has 2⁶⁴ addresses of IPv6 and one allowance; neighbours in IPv4 have one each."""
+    assert sender_of(address) == sender

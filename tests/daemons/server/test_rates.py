@@ -144,6 +144,18 @@ async def test_an_address_s_rate(autojump_clock: trio.abc.Clock) -> None:
         assert (await cluster.raw(elsewhere, "login", user="ana"))["status"] == "sucesso"
 
 
+async def test_a_subnet_s_rate(autojump_clock: trio.abc.Clock) -> None:
+    """All addresses of IPv6 that one host can have are one address."""
+    async with people(limits=limits(address_requests_per_second=1.0, address_requests_burst=5)) as cluster:
+        codes = [
+            (await cluster.raw(principal("zé", address=f"2001:db8::{n:x}"), "users"))["code"]
+            for n in range(1, 9)
+        ]
+        assert codes == ["key_unknown"] * 5 + ["rate_limited"] * 3
+        elsewhere = principal("ana", address="2001:db8:0:1::1")
+        assert (await cluster.raw(elsewhere, "login", user="ana"))["status"] == "sucesso"
+
+
 async def test_a_server_s_rate(autojump_clock: trio.abc.Clock) -> None:
     """A member that asks without end is refused too."""
     async with people(
