@@ -31,7 +31,7 @@ from recado.values import members_told, whole
 from recado.wire.ports import WireError
 
 # Refusals that speak of the server and not of the request: another may carry it out.
-_ELSEWHERE = frozenset({"draining", "storage_full", "behind"})
+_ELSEWHERE = frozenset({"draining", "storage_full", "clock_exhausted", "behind"})
 
 INSIST_SECONDS = 5.0  # between two reads that look everywhere for what nobody covered
 

@@ -17,7 +17,8 @@ from recado.values import Receipt
 Write = Callable[[Unsent, float | None], Awaitable[Receipt]]  # and within how many seconds
 PAUSE_SECONDS = 1.0  # before the next try of what is waiting; doubles
 PAUSE_SECONDS_MAX = 30.0
-ELSEWHERE = frozenset({"draining", "storage_full", "busy", "internal"})  # refusals that end by themselves
+# Refusals that end by themselves or are one server's.
+ELSEWHERE = frozenset({"draining", "storage_full", "clock_exhausted", "busy", "internal"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

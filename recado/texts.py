@@ -82,6 +82,10 @@ ERRORS: dict[str, Text] = {
     "members_only": Text("Serviço só para servidores deste cluster", "For servers of this cluster only"),
     "adjust_refused": Text("Ajuste recusado", "Adjustment refused"),
     "draining": Text("Servidor encerrando; use outro servidor", "Server stopping; use another server"),
+    "clock_exhausted": Text(
+        "Relógio lógico do servidor esgotado; use outro servidor",
+        "This server's logical clock is used up; use another server",
+    ),
     "storage_full": Text("Disco cheio; nada foi guardado", "Disk full; nothing was kept"),
     "busy": Text("Ocupado, tente de novo em instantes", "Busy, try again in a moment"),
     "snapshot_gone": Text("Cópia não existe mais; peça outra", "That copy is gone; ask for another"),

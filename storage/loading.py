@@ -28,6 +28,14 @@ def read_heads(connection: sqlite3.Connection) -> dict[str, Head]:
     return {origin: Head(seq, lamport, chained) for origin, seq, lamport, chained in rows}
 
 
+def largest_stamp(connection: sqlite3.Connection, most: int) -> int:
+    """The largest stamp of the log up to `most`, 0 if there is none.  Reads the whole log."""
+    (largest,) = connection.execute(
+        "select coalesce(max(lamport), 0) from entry where lamport <= ?", (most,)
+    ).fetchone()
+    return int(largest)
+
+
 def load_derived(connection: sqlite3.Connection) -> Derived:
     """The derived rows as the file has them."""
     numbers = dict(connection.execute("select origin, number from origin"))

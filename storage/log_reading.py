@@ -14,7 +14,7 @@ from recado.protocol.messages import Entry, Run
 from storage.audit import rules_before
 from storage.database import Damaged, Guard
 from storage.derived import Derived, Key
-from storage.loading import read_heads, read_meta
+from storage.loading import largest_stamp, read_heads, read_meta
 from storage.rows import ENTRY_COLUMNS, EntryRow, FoundEntry
 from storage.writer import padded, select_by_ids
 
@@ -65,6 +65,11 @@ class ReadsOfTheLog:
         """The last entry of every origin."""
         with self._guard():
             return read_heads(self._reader)
+
+    def largest_stamp(self, most: int) -> int:
+        """The largest stamp of the log up to `most`, 0 if there is none.  Reads the whole log."""
+        with self._guard():
+            return largest_stamp(self._reader, most)
 
     def states(self) -> dict[str, str]:
         """The origins that are not ``open``: forked or stopped."""

@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 
 from recado.protocol.entry import EMPTY, Head, parse
 from recado.protocol.errors import InvalidEntry
-from recado.protocol.limits import PAGE_BYTES_MAX
+from recado.protocol.limits import LAMPORT_LIMIT, PAGE_BYTES_MAX
 from storage.database import (
     SNAPSHOT_IN,
     SNAPSHOT_OUT,
@@ -60,6 +60,7 @@ _KEPT: Final = (
 )
 _SIGNATURES: Final = """select s.seq, e.hash, s.signature from signature s
     left join entry e on e.number = s.number and e.seq = s.seq where s.number = ? order by s.seq"""
+_BEYOND: Final = "select number, min(seq) from entry where lamport > ? group by number"
 
 Verify = Callable[[str, int, bytes, bytes], bool]  # origin, seq, hash, signature: whether its node signed it
 
@@ -175,11 +176,11 @@ class Candidate:
         self._guard = Guard(path or "snapshot")
         self._writer: Writer | None = None
 
-    def examine(self, verify: Verify | None = None) -> int:
+    def examine(self, verify: Verify | None = None, *, ceiling: int = LAMPORT_LIMIT) -> int:
         """Check every hash and make everything derived anew; how many entries there are.
 
         `verify`: every signature is checked too.  What an origin has behind the last good one nobody
-        vouches for: it is cut off, and comes in pages afterwards.
+        vouches for: it is cut off, and comes in pages afterwards.  So is what is stamped above `ceiling`.
 
         Takes about 13 us for each entry, and what `verify` takes; may run in a worker thread.  Raises
         `Unusable`.
@@ -191,6 +192,7 @@ class Candidate:
                 self._db.execute("begin immediate")
                 for statement in _EMPTY:
                     self._db.execute(statement)
+                self._cut_beyond(ceiling)
                 if verify is not None:
                     self._cut_unsigned(verify)
                 count = rebuild(self._db, strict=True)
@@ -213,6 +215,14 @@ class Candidate:
             raise Unusable(f"version {version} of the schema")
         if definitions(self._db) != definitions_of_version(version):
             raise Unusable("its tables, views or triggers are not those of a replica")
+
+    def _cut_beyond(self, ceiling: int) -> None:
+        """A13: what is stamped so far ahead, and what follows it in its origin's log, is not taken now."""
+        for number, first in self._db.execute(_BEYOND, (ceiling,)).fetchall():
+            self._db.execute("delete from entry where number = ? and seq >= ?", (number, first))
+            self._db.execute("delete from signature where number = ? and seq >= ?", (number, first))
+            if first <= 1:
+                self._db.execute("delete from origin where number = ?", (number,))
 
     def _cut_unsigned(self, verify: Verify) -> None:
         """Keep of each origin's log what its last good signature covers, and only good signatures."""

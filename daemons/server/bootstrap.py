@@ -188,7 +188,8 @@ class Bootstrap:
         node = self._node
         with trio.CancelScope(shield=True):  # a thread can't be cancelled, and its file may not go before it
             verify = None if node.proofs is None else node.proofs.verifier()
-            await node.surroundings.aside(lambda: _ignore(candidate.examine(verify)))
+            ceiling = node.ceiling()
+            await node.surroundings.aside(lambda: _ignore(candidate.examine(verify, ceiling=ceiling)))
         self._progress("joining our own entries")
         while candidate.merge(node.store, most=MERGE_ENTRIES):
             await trio.lowlevel.checkpoint()

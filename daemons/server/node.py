@@ -13,6 +13,7 @@ from daemons.server.clock_tags import ClockTags
 from daemons.server.commit import Committer, GroupCommit, commit_inline
 from daemons.server.directory import Directory
 from daemons.server.in_force import Given, InForce
+from daemons.server.put_off import PutOff
 from daemons.server.rationing import Rationing
 from daemons.server.signing import Proofs
 from daemons.server.topics import Topics
@@ -24,7 +25,7 @@ from recado.config import Config
 from recado.protocol.acknowledgement import Acknowledgements, Settled
 from recado.protocol.disciplined import DisciplinedClock
 from recado.protocol.entry import origin_name
-from recado.protocol.lamport import LamportClock
+from recado.protocol.lamport import LamportClock, ceiling
 from recado.protocol.limits import MEMBER_COMPLAINTS_MAX
 from recado.protocol.log import ReplicationLog
 from recado.protocol.messages import Entry, Kind, Level
@@ -86,13 +87,12 @@ class Node:
         )
         for origin, state in store.states().items():
             self.entries.stop(origin, state)
-        self.clock = LamportClock(self.entries.lamport)
+        self.time = DisciplinedClock(surroundings.wall, surroundings.now)
+        self.clock = LamportClock(self._largest_stamp())
         self.log: Logger = log(self.name, lambda: self.clock.value)
         self.versions = Versions(surroundings.wire_version, self.log)
-        self.time = DisciplinedClock(surroundings.wall, surroundings.now)
         self.directory = Directory(*store.names(), heard_of=store.heard_of())
-        security = self.in_force.security
-        self.tags = ClockTags(self.clock, b"" if security is None else security.cluster_key)
+        self.tags = self._tags()
         self.replies = Replies(self.clock, self.time, self.tags)
         self.meters = self.replies.meters
         self.meters.started_ms = int(surroundings.wall() * 1000)
@@ -116,12 +116,17 @@ class Node:
         self.tallies = Tallies(self.log, surroundings.now)  # flushed by the request room's clock
         self.refused_runs = 0  # of peers, because of their signature
         self.run_refused = self.tallies.of("run refused", level="error")
+        self.put_off = PutOff(self.tallies, surroundings.now)
         self.strangers: set[tuple[str | None, str | None]] = set()
         self.draining = False
         self._look_at_the_file()
         self.rank = next(member.rank for member in self.members if member.name == self.name)
         self.first_tries = FirstTries(peer.name for peer in self.peers)
         self._leave_open()
+
+    def _tags(self) -> ClockTags:
+        key = b"" if self.security is None else self.security.cluster_key
+        return ClockTags(self.clock, key, ceiling=self.ceiling)
 
     def _look_at_the_file(self) -> None:
         # A3: an empty disk may be a lost one, a restored one lacks what was written since; before the peers
@@ -180,6 +185,15 @@ class Node:
         """Whether writes are taken: "ok", or "full", or "slow"."""
         return "full" if self.commits.full else "slow" if self.commits.slow else "ok"
 
+    def ceiling(self) -> int:
+        """A13: the largest stamp from elsewhere that counts now, by the later of our two clocks."""
+        return ceiling(max(self.surroundings.wall(), self.time.time()))
+
+    def _largest_stamp(self) -> int:
+        """Of the log up to the ceiling: an earlier version may have kept one at the end of numbers."""
+        largest, most = self.entries.lamport, self.ceiling()
+        return largest if largest <= most else self.store.largest_stamp(most)
+
     def spread_ms(self) -> float | None:
         """Between the earliest and the latest clock that the last rounds measured; None: none did."""
         known = [0.0, *self.meters.offsets_ms.values()]
@@ -192,7 +206,7 @@ class Node:
     def reload(self) -> None:
         """The store holds more than before (a snapshot), and nothing is pending."""
         self.entries.reload(self.store.heads())
-        self.clock.receive(self.entries.lamport)
+        self.clock.receive(self._largest_stamp())
         self.directory.reload(*self.store.names(), heard_of=self.store.heard_of())
         self.accounts.reload(self.store.rules())
         self.channels.reload(self.store.rules())

@@ -96,7 +96,8 @@ class PeerServices:
             self._compare(sender, asked.heads)
         missing = ahead(durable, link.theirs) if known and asked.pull else {}
         runs, more = self._page({o: link.theirs.get(o, 0) for o in missing if o not in asked.stopped})
-        if any(origin not in node.entries.stopped for origin in ahead(link.theirs, durable)):
+        left_out = node.entries.stopped.keys() | node.put_off.of(sender, node.ceiling())
+        if any(origin not in left_out for origin in ahead(link.theirs, durable)):
             node.nudge(sender)
         call.reply({"status": "OK", **vector_fields(node, sender), "runs": runs_fields(runs), "more": more})
 
@@ -210,8 +211,8 @@ def member_of(node: Node, asked: Peer) -> str:
 
 
 def believe_clock(node: Node, call: Call) -> None:
-    """A member's clock counts in full; in a secured cluster its tag has seen to that."""
-    if node.proofs is None:
+    """A member's clock counts in full, up to the ceiling; in a secured cluster its tag has seen to that."""
+    if node.proofs is None and call.asked.clock <= node.ceiling():
         node.clock.receive(call.asked.clock)
 
 
@@ -231,22 +232,26 @@ def adjust(
 def take_runs(node: Node, runs: list[Run], sender: str) -> dict[int, int]:
     """R5: keep what is new of a peer's runs; returns how many entries of each kind.
 
-    A gap asks for a pull at once; a fork or an invalid entry stops that origin, not the others.
+    A gap asks for a pull at once; a fork or an invalid entry stops that origin, not the others.  What is
+    stamped above the ceiling waits until time has come so far (A13).
     """
     counts: dict[int, int] = {}
     if node.commits.paused:
         return counts
-    proofs = node.proofs
+    proofs, ceiling = node.proofs, node.ceiling()
     for run in runs:
         if proofs is not None and (problem := proofs.problem(run, node.entries.heads)) is not None:
             refuse_run(node, run, sender, problem)
             continue
-        offered = node.entries.offer(run, whole=proofs is not None)
+        offered = node.entries.offer(run, whole=proofs is not None, ceiling=ceiling)
         node.commits.keep_run(offered.new, run.signature if proofs is not None else None)
         for entry in offered.new:
             counts[entry.kind] = counts.get(entry.kind, 0) + 1
         if offered.new:
             node.clock.receive(offered.new[-1].lamport)
+            node.put_off.took(run.origin)
+        if offered.beyond is not None:
+            node.put_off.note(run.origin, offered.beyond, peer=sender)
         if offered.gap:
             node.nudge(sender)
         if offered.forked and not head_is_sound(node, run.origin):

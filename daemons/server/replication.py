@@ -238,7 +238,8 @@ class Replication:
     async def _take_page(self, peer: Peer) -> tuple[SyncPage, bool, dict[int, int]]:
         """One exchange: (the reply, whether the peer's whole vector is known, entries by kind)."""
         node, name = self._node, peer.member.name
-        fields = {**vector_fields(node, name), "stopped": sorted(node.entries.stopped)[:ARRAY_ITEMS_MAX]}
+        left_out = node.entries.stopped.keys() | node.put_off.of(name, node.ceiling())
+        fields = {**vector_fields(node, name), "stopped": sorted(left_out)[:ARRAY_ITEMS_MAX]}
         fields["pull"] = node.commits.refusal is None and node.bootstrap is None
         reply = await self._ask(peer, "sync", fields)
         try:

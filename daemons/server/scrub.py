@@ -193,8 +193,12 @@ class Scrub:
         if fits is None:
             node.log.error("a peer's entries do not fit into our log", peer=name, origin=origin, first=first)
             return None
-        if not self._proved(run, bounded=end == last < node.entries.durable.get(origin, 0)):
+        bounded = end == last < node.entries.durable.get(origin, 0)
+        if not self._proved(run, bounded=bounded):
             node.log.error("a peer's entries are not proved", peer=name, origin=origin, first=first)
+            return None
+        if not bounded and fits[-1].lamport > node.ceiling():
+            node.put_off.note(origin, fits[-1].lamport, peer=name)
             return None
         return fits
 

@@ -17,6 +17,7 @@ from daemons.server.registration import Registration
 from recado.protocol import names
 from recado.protocol.entry import hash16, names_extra
 from recado.protocol.errors import Refused
+from recado.protocol.limits import LAMPORT_LIMIT
 from recado.protocol.messages import CreateChannel, Entry, Kind, Level, Login, Message, Publish, Write
 from recado.protocol.rules import ChannelBody, body_of
 from storage.replica import FoundEntry, StorageFull
@@ -188,6 +189,8 @@ class Writes:
             raise Missing("busy", "Servidor ocupado; tente de novo")
         if level is not Level.LOCAL and node.acks.full:
             raise Refused("busy", "Servidor ocupado; tente de novo")
+        if node.clock.value >= LAMPORT_LIMIT:
+            raise Refused("clock_exhausted", "Relógio lógico do servidor esgotado; use outro servidor")
         now_ms = node.batch_ms
         entry = node.entries.append(
             lamport=node.clock.value,

@@ -34,12 +34,14 @@ class Offered(NamedTuple):
 
     `new`: entries to keep, in order.  `gap`: something before the run is missing, pull.  `forked`:
     the origin's chain differs from ours (A2).  `invalid`: why the rest of the run was refused (A15).
+    `beyond`: the first stamp above the ceiling; from its entry on the run is not taken now (A13).
     """
 
     new: list[Entry]
     gap: bool = False
     forked: bool = False
     invalid: str | None = None
+    beyond: int | None = None
 
 
 class ReplicationLog:
@@ -94,10 +96,11 @@ class ReplicationLog:
         self.heads[origin] = Head(entry.seq, entry.lamport, entry.hash)
         return entry
 
-    def offer(self, run: Run, *, whole: bool = False) -> Offered:
+    def offer(self, run: Run, *, whole: bool = False, ceiling: int = LAMPORT_LIMIT) -> Offered:
         """R5: what of a peer's run is new here.  The origin's chain is checked entry by entry.
 
-        `whole`: nothing of a run with an invalid entry is taken, since it is vouched for as a whole.
+        `whole`: a run is vouched for as a whole; nothing of it is taken unless all of it is.
+        `ceiling`: the largest stamp that is taken now.  Beyond it an entry is as valid as any (A15).
         """
         if not is_origin(run.origin) or run.first < 1:
             return Offered([], invalid="run without a proper origin or first seq")
@@ -114,11 +117,13 @@ class ReplicationLog:
             chained = hash16(chained, header)
         if chained != head.hash:
             return Offered([], forked=True)
-        return self._take(run, run.entries[known:], head, whole=whole)
+        return self._take(run, run.entries[known:], head, whole=whole, ceiling=ceiling)
 
-    def _take(self, run: Run, pairs: list[tuple[bytes, bytes]], head: Head, *, whole: bool) -> Offered:
+    def _take(
+        self, run: Run, pairs: list[tuple[bytes, bytes]], head: Head, *, whole: bool, ceiling: int
+    ) -> Offered:
         new: list[Entry] = []
-        invalid = None
+        invalid = beyond = None
         for header, body in pairs:
             try:
                 entry = parse(header, body, head)
@@ -129,11 +134,16 @@ class ReplicationLog:
                 if whole:
                     return Offered([], invalid=invalid)
                 break
+            if entry.lamport > ceiling:
+                beyond = entry.lamport
+                if whole:
+                    return Offered([], beyond=beyond)
+                break
             new.append(entry)
             head = Head(entry.seq, entry.lamport, entry.hash)
         if new:
             self.heads[run.origin] = head
-        return Offered(new, invalid=invalid)
+        return Offered(new, invalid=invalid, beyond=beyond)
 
     def stop(self, origin: str, why: str) -> None:
         """Take nothing more of this origin (forked, A2).  Our own: the next append mints another."""
