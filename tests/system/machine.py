@@ -156,6 +156,17 @@ class Machine:
         assert not check or done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def write_now(self, path: str, text: str) -> None:
+        """A file on the machine's disk, while it runs."""
+        self.run("mkdir", "-p", os.path.dirname(path))
+        self.run("tee", path, stdin=text)
+
+    def limit(self) -> None:
+        """Make limits of memory, tasks and time real: a container has those controllers read-only."""
+        for controller in ("memory", "pids", "cpu", "cpuacct"):
+            self.run("mount", "-o", "remount,bind,rw", f"/sys/fs/cgroup/{controller}")
+        self.run("systemctl", "daemon-reexec")
+
     def show(self, unit: str, name: str) -> str:
         """One property of a unit."""
         return self.run("systemctl", "show", "-P", name, unit).strip()

@@ -139,6 +139,20 @@ def test_a_blocked_loop_is_ended(node: Machine) -> None:
     assert "_stand_still" in said
 
 
+def test_who_uses_too_much_memory_is_ended_alone(node: Machine) -> None:
+    """At MemoryMax the kernel ends the server and nothing else on its host, and it is back."""
+    node.write_now("/etc/systemd/system/recado-server@.service.d/less.conf", "[Service]\nMemoryMax=256M\n")
+    node.limit()
+    node.run("systemctl", "daemon-reload")
+    node.run("systemctl", "restart", SERVER)
+    others = [node.show(unit, "MainPID") for unit in UNITS[1:]]
+    before, killed = _pid(node), node.journal("-u", SERVER).count("status=9/KILL")
+    node.run("kill", "-s", "RTMIN", before)
+    _back(node, before)
+    assert node.journal("-u", SERVER).count("status=9/KILL") == killed + 1
+    assert [node.show(unit, "MainPID") for unit in UNITS[1:]] == others
+
+
 def test_a_hung_disk_is_ended(node: Machine) -> None:
     """A commit that never ends is ended too, though the loop goes on: not fed, aborted, replaced."""
     before = _pid(node)
@@ -272,4 +286,4 @@ def test_unix_users_are_told_apart(node: Machine) -> None:
     named = node.run("sh", "-c", f"setpriv --reuid=65534 --regid=65534 --clear-groups {asking}")
     assert int(named.split()[0]) > 0
     other = node.run("sh", "-c", f"setpriv --reuid=65533 --regid=65534 --clear-groups {asking} || true")
-    assert "Again" in other
+    assert "was not answered" in other
