@@ -4,7 +4,7 @@ Rates are differences of what a server said it has, so they count what arrives b
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,8 +75,9 @@ def board(history: History, say: Texts, *, size: tuple[int, int], clock: str = "
 
 
 def _table(servers: Sequence[Answer], history: History, *, width: int) -> list[str]:
-    points = {one.name or one.address: history.of(one.name or one.address) for one in servers}
-    plain = columns([_HEADER, *(_row(one, points) for one in servers)], right=_NUMBERS)
+    points = [history.of(one.name or one.address) for one in servers]
+    rows = [_row(one, seen) for one, seen in zip(servers, points, strict=True)]
+    plain = columns([_HEADER, *rows], right=_NUMBERS)
     left = width - max(map(len, plain)) - 2
     if left < SPARK_MIN:
         return plain
@@ -84,7 +85,7 @@ def _table(servers: Sequence[Answer], history: History, *, width: int) -> list[s
     graph = min(KEPT, left // 2 - 1 if both else left)
     widest = max(map(len, plain))
     drawn = [plain[0].ljust(widest) + "  " + "/S".ljust(graph) + ("  LAG" if both else "")]
-    for line, seen in zip(plain[1:], points.values(), strict=True):
+    for line, seen in zip(plain[1:], points, strict=True):
         graphs = [spark([point.rate for point in seen], width=graph)]
         if both:
             graphs.append(spark([point.lag for point in seen], width=graph))
@@ -92,11 +93,11 @@ def _table(servers: Sequence[Answer], history: History, *, width: int) -> list[s
     return drawn
 
 
-def _row(one: Answer, points: Mapping[str, Sequence[Point]]) -> tuple[str, ...]:
+def _row(one: Answer, seen: Sequence[Point]) -> tuple[str, ...]:
     name = one.name or one.address
     if not one.answered:
         return (name, one.problem, *["-"] * (len(_HEADER) - 2))
-    last = points[name][-1] if points[name] else Point(0.0)
+    last = seen[-1] if seen else Point(0.0)
     return (
         name,
         state(one),

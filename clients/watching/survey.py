@@ -45,6 +45,8 @@ async def dial(address: str) -> Problem:
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     if not address.startswith("tcp://"):
         return "mute"
+    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65_536):
+        return "unusable"
     try:
         with anyio.fail_after(DIAL_SECONDS):
             async with await anyio.connect_tcp(host.strip("[]"), int(port)):

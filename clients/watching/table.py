@@ -8,7 +8,7 @@ from clients.watching.lines import age, columns, milliseconds, sized
 from clients.watching.values import Answer, Survey
 from recado.protocol.printable import printable
 from recado.texts import Texts
-from recado.values import whole
+from recado.values import optional, whole
 
 HEADER = (
     "SERVER",
@@ -37,14 +37,14 @@ def summary(survey: Survey, say: Texts) -> list[str]:
     lines.append(_leader(survey, say))
     spread = (survey.leading.real("spread_ms") if survey.leading else None, _spread(survey.skews()))
     lines.append(say("status.clocks", shown=_plain_ms(spread[0]), system=_plain_ms(spread[1])))
-    modes = sorted({one.table("security").get("mode", "?") for one in answering}, key=str)
+    modes = sorted({optional(one.table("security"), "mode", str) or "?" for one in answering})
     clusters = sorted({one.text("cluster") or "?" for one in answering})
     versions = sorted({one.text("version") or "?" for one in answering})
     lines.append(
         say(
             "status.cluster",
             cluster=" ".join(clusters),
-            security=" ".join(map(str, modes)),
+            security=" ".join(modes),
             version=" ".join(versions),
         )
     )
@@ -133,12 +133,12 @@ def _notes(survey: Survey) -> list[str]:
     for one in survey.answering:
         bootstrap = one.table("bootstrap")
         if bootstrap:
-            how_far = " ".join(f"{key}={_shown(value)}" for key, value in bootstrap.items())
-            lines.append(f"{one.name}: bootstrap {how_far}")
+            how_far = " ".join(f"{_shown(key)}={_shown(value)}" for key, value in bootstrap.items())
+            lines.append(f"{_shown(one.name)}: bootstrap {how_far}")
         for what in ("damaged", "outside_writes", "backlog", "waiting"):
             if one.number(what):
-                lines.append(f"{one.name}: {what} {one.number(what)}")
+                lines.append(f"{_shown(one.name)}: {what} {one.number(what)}")
         silent = [_shown(peer.get("name")) for peer in one.rows("peers") if peer.get("silent") is True]
         if silent:
-            lines.append(f"{one.name}: silent {' '.join(silent)}")
+            lines.append(f"{_shown(one.name)}: silent {' '.join(silent)}")
     return ["", *lines] if lines else []

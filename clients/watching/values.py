@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from statistics import median
 from typing import Any, Literal
 
@@ -40,7 +41,9 @@ class Answer:
 
     def real(self, key: str) -> float | None:
         value = (self.fields or {}).get(key)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+            return None
+        return float(value)
 
     def table(self, key: str) -> Mapping[str, Any]:
         value = (self.fields or {}).get(key)
