@@ -62,6 +62,9 @@ def wire_security(
     if current.security is None:
         return None
 
+    def is_listed(key: bytes) -> bool:
+        return current.security is not None and current.security.roster.role_of(key) is not None
+
     def local(uid: int) -> Principal | None:
         name = local_account(current.config, uid)
         return None if name is None else Principal("local", name)
@@ -71,6 +74,7 @@ def wire_security(
         secret=current.security.identity.secret,
         keys_of=current.security.book.keys_of,
         authenticate=authenticate,
+        is_listed=is_listed,
         local=local,
         domain=domain,
         limits=HandshakeLimits(**caps_of(current.config)._asdict()),

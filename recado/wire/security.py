@@ -17,7 +17,7 @@ from typing import Final, Literal, get_args
 
 import zmq
 
-from recado.protocol.limits import CONNECTIONS_REMEMBERED_MAX, USER_ID_BYTES_MAX
+from recado.protocol.limits import CONNECTIONS_REMEMBERED_MAX, HANDSHAKES_ASKED_MAX, USER_ID_BYTES_MAX
 from recado.wire.frames import RawSocket
 from recado.wire.ports import Principal
 
@@ -42,7 +42,8 @@ class HandshakeLimits:
 
     Beyond `connections_max` only keys get in that `authenticate` gives a role of the roster (all but
     "key" and "local").  Connections whose handshake is not done take nobody's place; they end after
-    `WireOptions.handshake_timeout_seconds`.
+    `WireOptions.handshake_timeout_seconds`.  `asked_max` wait for somebody's word at once, of one address
+    half of them at most (`recado.wire.allowances.Places`).
     """
 
     address_per_second: float = 100.0
@@ -50,6 +51,7 @@ class HandshakeLimits:
     key_per_second: float = 5.0
     key_burst: float = 100.0
     connections_max: int = 10_000
+    asked_max: int = HANDSHAKES_ASKED_MAX
     subscriptions_per_second: float = 64.0
     subscriptions_burst: float = 4096.0
 
@@ -73,6 +75,11 @@ def nobody(uid: int) -> Principal | None:  # noqa: ARG001
     return None
 
 
+def nothing_listed(key: bytes) -> bool:  # noqa: ARG001
+    """No key is known beforehand."""
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Security:
     """A process's part in a secured network.
@@ -80,14 +87,16 @@ class Security:
     `public`, `secret`: its CURVE keys, 32 raw bytes each.  `keys_of(address)`: the public keys, raw,
     that may answer there, the one to try first first; none means that nobody is to be dialled there
     yet.  `authenticate(key, domain, peer address)`: who that key is, None if it is not to be let in
-    there; it may be async.  A process that listens nowhere needs none.  `local(uid)`: the same for a
-    Unix user at an ``ipc://`` address.  `domain`: of this process's listeners.
+    there; it may be async.  A process that listens nowhere needs none.  `is_listed(key)`: for such a key
+    there is always a place to wait for its word.  `local(uid)`: as `authenticate`, for a Unix user at an
+    ``ipc://`` address.  `domain`: of this process's listeners.
     """
 
     public: bytes
     secret: bytes = field(repr=False)
     keys_of: Callable[[str], Sequence[bytes]]
     authenticate: Authenticate | None = None
+    is_listed: Callable[[bytes], bool] = nothing_listed
     local: Callable[[int], Principal | None] = nobody
     domain: Literal["requests", "reference"] = "requests"
     limits: HandshakeLimits = HandshakeLimits()

@@ -21,11 +21,10 @@ import zmq
 from recado.protocol.limits import (
     DRAIN_MESSAGES_MAX,
     HANDSHAKE_ASK_SECONDS,
-    HANDSHAKES_ASKED_MAX,
     JUNK_BAN_SECONDS,
 )
 from recado.wire import frames
-from recado.wire.allowances import Allowances, sender_of
+from recado.wire.allowances import Allowances, Places, sender_of
 from recado.wire.frames import RawSocket
 from recado.wire.monitor import ACCEPTED, ENDED, Monitor
 from recado.wire.ports import Principal, WireError
@@ -98,7 +97,7 @@ class Authenticator:
         self._monitors: dict[RawSocket, Monitor] = {}
         self._connections: dict[tuple[int, int], float] = {}  # since when, in order of time
         self._admitted: deque[float] = deque()  # when handshakes ended well, of late
-        self._asked = 0
+        self._asked = Places()  # of handshakes that wait for somebody's word
         raw = context.socket(zmq.ROUTER)
         raw.setsockopt(zmq.LINGER, 0)
         raw.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -181,9 +180,10 @@ class Authenticator:
         verdict = self._ask(question)
         if not inspect.isawaitable(verdict):
             self._conclude(question, verdict)
-        elif self._asked < HANDSHAKES_ASKED_MAX:
-            self._asked += 1
-            tasks.start_soon(self._wait, question, verdict)
+        elif self._security.is_listed(question.key):
+            tasks.start_soon(self._wait, question, verdict)  # so many keys, so often: that is bounded
+        elif self._asked.take(sender := sender_of(question.address), most=self.limits.asked_max):
+            tasks.start_soon(self._wait_in_place, question, verdict, sender)
         else:
             self._security.refusals.too_many += 1
             if inspect.iscoroutine(verdict):
@@ -215,6 +215,14 @@ class Authenticator:
         except NotNow:
             return None
 
+    async def _wait_in_place(
+        self, question: Question, verdict: Awaitable[Principal | None], sender: str
+    ) -> None:
+        try:
+            await self._wait(question, verdict)
+        finally:
+            self._asked.leave(sender)
+
     async def _wait(self, question: Question, verdict: Awaitable[Principal | None]) -> None:
         principal = None
         try:
@@ -222,8 +230,6 @@ class Authenticator:
                 principal = await verdict
         except NotNow:
             pass
-        finally:
-            self._asked -= 1
         self._conclude(question, principal)
 
     def _conclude(self, question: Question, principal: Principal | None) -> None:

@@ -267,6 +267,31 @@ async def test_who_is_refused_comes_in_once_known() -> None:
             assert (await ask_until_served(asker, b"")).startswith(b"key ana ")
 
 
+async def test_strangers_who_wait_keep_out_no_known_key() -> None:
+    """One address has not all places to wait for a word; keys of the roster come past who waits there."""
+
+    async def look_up(key: bytes, domain: str, address: str) -> Principal | None:
+        if key != SERVER.public:
+            await anyio.sleep_forever()
+        return Principal("operator", "olga")
+
+    security = securely(SERVER, authenticate=look_up, limits=HandshakeLimits(asked_max=2))
+    security = dataclasses.replace(security, is_listed=lambda key: key == SERVER.public)
+    with anyio.fail_after(15):
+        async with (
+            telling(security) as (_, address),
+            dialling(ANA) as one,
+            dialling(BRUNO) as another,
+            dialling(SERVER) as operator,
+            one.asker(address) as waiting,
+            another.asker(address),
+        ):
+            while not security.refusals.too_many:
+                assert await silent(waiting)
+            async with operator.asker(address) as asker:
+                assert (await ask_until_served(asker, b"")).startswith(b"operator olga ")
+
+
 async def test_half_a_handshake_holds_up_nobody() -> None:
     """Connections that say nothing, or a byte now and then, end; meanwhile others are let in and served."""
     greeting = b"\xff" + bytes(8) + b"\x7f\x03\x01CURVE"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recado.wire.allowances import Allowances, sender_of
+from recado.wire.allowances import Allowances, Places, sender_of
 from recado.wire.ports import Principal
 from recado.wire.security import NOBODY, decode_user_id, encode_user_id
 from recado.wire.zap import parse, uid_of
@@ -142,3 +142,21 @@ def test_allowances_are_used_up_and_come_back() -> None:
 def test_whoever_has_a_subnet_is_one_sender(address: str, sender: str) -> None:
     """A host has 2⁶⁴ addresses of IPv6 and one allowance; neighbours in IPv4 have one each."""
     assert sender_of(address) == sender
+
+
+@pytest.mark.parametrize(("senders", "each"), [(1, 512), (3, 256), (10, 93), (100, 10)])
+def test_a_few_never_fill_all_places(senders: int, each: int) -> None:
+    """However many want everything, each has its share, a newcomer gets in, and places come back."""
+    places = Places()
+    had = dict.fromkeys((str(sender) for sender in range(senders)), 0)
+    for _ in range(1024):
+        for sender in had:
+            had[sender] += places.take(sender, most=1024)
+    assert min(had.values()) >= each - 1
+    assert max(had.values()) <= each + 1
+    assert places.take("newcomer", most=1024)
+    places.leave("newcomer")
+    for sender, count in had.items():
+        for _ in range(count):
+            places.leave(sender)
+    assert sum(places.take("alone", most=1024) for _ in range(1024)) == 512
