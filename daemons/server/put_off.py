@@ -21,7 +21,7 @@ class PutOff:
     def __init__(self, tallies: Tallies, now: Callable[[], float]) -> None:
         self.runs = 0
         self._now = now
-        self._told = tallies.of("run not taken yet: stamped too far ahead", level="warning")
+        self._told = tallies.of("run stamped too far ahead", level="warning")
         self._waiting: dict[tuple[str, str], tuple[int, float]] = {}  # → stamp, when to ask again
 
     def note(self, origin: str, stamp: int, *, peer: str) -> None:

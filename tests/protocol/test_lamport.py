@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recado.protocol.lamport import LamportClock
+from recado.protocol.lamport import CEILING_MAX, CEILING_MIN, LamportClock, ceiling
 from recado.protocol.limits import CLIENT_ADVANCE_BURST, CLIENT_ADVANCE_PER_REQUEST, LAMPORT_LIMIT
 
 
@@ -41,3 +41,24 @@ def test_trusted_values_are_adopted_in_full_but_never_to_the_limit() -> None:
     server = LamportClock()
     assert server.receive(10**12) == 10**12 + 1
     assert server.receive(LAMPORT_LIMIT + 5) < LAMPORT_LIMIT
+
+
+@given(st.lists(st.floats(allow_nan=False), min_size=2, max_size=20))
+def test_the_ceiling_goes_with_time(times: list[float]) -> None:
+    """At any time, however absurd, it is within its bounds, and it never falls while time rises."""
+    stamps = [ceiling(now) for now in sorted(times)]
+    assert stamps == sorted(stamps)
+    assert 2**40 == CEILING_MIN <= stamps[0] <= stamps[-1] <= CEILING_MAX == LAMPORT_LIMIT - 2**40
+
+
+@given(st.floats(1.7e9, 4e9), st.integers(0, 10**6))
+def test_who_was_pushed_to_the_ceiling_is_believed_soon(now: float, counted: int) -> None:
+    """A clock there that goes on counting is below it a second later; a day's difference is a day."""
+    assert ceiling(now) + counted <= ceiling(now + 1.001)
+    assert ceiling(now) <= ceiling(now - 86_400) + 86_400 * 10**6 + 1
+
+
+def test_the_ceiling_s_end_is_far() -> None:
+    """A stamp of the year 2254 is still below it."""
+    in_2254 = 284 * 365.25 * 86_400
+    assert ceiling(in_2254) < CEILING_MAX

@@ -88,6 +88,18 @@ def test_a_forked_origin_is_noticed_and_stopped() -> None:
     assert b.offer(run([more], ours[1])).new == []
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_stamp_above_the_ceiling_waits(whole: bool) -> None:
+    """Neither invalid nor taken; the part in front is, unless the run counts as a whole; later all is."""
+    a, b = log("a"), log("b")
+    made = [append(a, lamport=stamp) for stamp in (1, 10, 11, 12)]
+    offered = b.offer(run(made), whole=whole, ceiling=10)
+    assert offered == ([] if whole else made[:2], False, False, None, 11)
+    assert b.lamport == (0 if whole else 10)
+    assert not b.stopped
+    assert b.offer(run(made), whole=whole, ceiling=12).new == (made if whole else made[2:])
+
+
 def test_an_invalid_entry_stops_its_run_there() -> None:
     """What came before it is kept, it and the rest are not (A15)."""
     a, b = log("a"), log("b")
