@@ -7,7 +7,7 @@ open from one survey to the next.
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 ASK_SECONDS: Final = 3.0  # for one answer
 DIAL_SECONDS: Final = 2.0  # for a TCP connection, to tell why there was none
+LOOK_SECONDS: Final = 0.5  # without an answer, before a connection is tried to see why
 LISTEN_SECONDS: Final = 6.0  # for a beacon: servers send one every 2 s by default
 Role = Literal["server", "broker", "reference"]
+_HOPELESS: Final = frozenset({"refused", "unknown_host", "unusable"})  # waiting longer changes nothing
 Dial = Callable[[str], Awaitable[Problem]]
 
 
@@ -162,14 +164,20 @@ class Surveyor:
             return Answer(address=address, name=name, problem="unusable")
         wall, began = self._wall(), time.monotonic()
         frame = codec.encode(service, {"timestamp": int(wall), "clock": 1})
-        try:
-            with anyio.fail_after(ASK_SECONDS):
-                fields = codec.decode_reply(await end.ask(frame)).data
-        except (TimeoutError, WireError):
-            return Answer(address=address, name=name, problem=await self._dial(address))
-        except ProtocolError:
-            return Answer(address=address, name=name, problem="mute")
+        replies: list[bytes] = []
+
+        async def ask() -> None:
+            with suppress(WireError):  # the queue is full: nobody takes anything there
+                replies.append(await end.ask(frame))
+
+        problem = await self._unless_nobody(address, ask, seconds=ASK_SECONDS)
         took = time.monotonic() - began
+        try:
+            fields = codec.decode_reply(replies[0]).data if replies else None
+        except ProtocolError:
+            fields, problem = None, "mute"
+        if fields is None:
+            return Answer(address=address, name=name, problem=problem or "mute")
         theirs = whole(fields.get("wall_ms"))
         return Answer(
             address=address,
@@ -199,13 +207,45 @@ class Surveyor:
         try:
             async with self._network.subscriber([address]) as subscriber:
                 subscriber.subscribe(BEACON_TOPIC)
-                with anyio.move_on_after(LISTEN_SECONDS):
+
+                async def listen() -> None:
                     while not servers:
-                        servers = {_speaker(one.body) for one in await subscriber.receive_batch()} - {""}
+                        servers.update(
+                            {_speaker(one.body) for one in await subscriber.receive_batch()} - {""}
+                        )
+
+                problem = await self._unless_nobody(address, listen, seconds=LISTEN_SECONDS)
         except WireError:
             return Heard(address=address, problem="unusable")
-        problem: Problem = "" if servers else await self._dial(address)
-        return Heard(address=address, servers=tuple(sorted(servers)), problem=problem)
+        return Heard(address=address, servers=tuple(sorted(servers)), problem="" if servers else problem)
+
+    async def _unless_nobody(
+        self, address: str, work: Callable[[], Awaitable[None]], *, seconds: float
+    ) -> Problem:
+        """Do the work, but not longer than that, nor if a connection shows that nobody can be there.
+
+        "" if it was done, else why not.
+        """
+        found: Problem = "mute"
+        async with anyio.create_task_group() as tasks:
+
+            async def done() -> None:
+                nonlocal found
+                with anyio.move_on_after(seconds):
+                    await work()
+                    found = ""
+                tasks.cancel_scope.cancel()
+
+            async def look() -> None:
+                nonlocal found
+                await anyio.sleep(LOOK_SECONDS)
+                found = await self._dial(address)
+                if found in _HOPELESS:
+                    tasks.cancel_scope.cancel()
+
+            tasks.start_soon(done)
+            tasks.start_soon(look)
+        return found
 
 
 def _speaker(body: bytes) -> str:

@@ -39,6 +39,7 @@ class Planted:
         self.known = Known(servers={member.address: member.name for member in members(of)})
         self._nursery = nursery
         self._of = of
+        self._bound: set[str] = set()
 
     async def start(self, name: str, *, wall_seconds: float = 0.0, **cluster: Any) -> None:
         """Start a member; its clock is `wall_seconds` ahead, `cluster` are settings of that section."""
@@ -62,6 +63,7 @@ class Planted:
 
         self._nursery.start_soon(serve)
         await serving.wait()
+        self._bound.add(config.server.listen)
 
     async def all(self) -> None:
         """Every member, and a broker."""
@@ -78,6 +80,7 @@ class Planted:
                 await trio.sleep_forever()
 
         await self._nursery.start(forward)
+        self._bound.add(BROKER.xpub)
 
     async def pretend(self, name: str, **fields: Any) -> None:
         """A server of that name that only answers `status`: as server-1 would, but for these fields."""
@@ -96,14 +99,14 @@ class Planted:
     async def examine(self, **expected: Any) -> tuple[Survey, list[Finding]]:
         """What the doctor finds from a host of its own."""
 
-        async def refused(_address: str) -> Problem:
-            return "refused"
+        async def dialled(address: str) -> Problem:
+            return "mute" if address in self._bound else "refused"
 
         async with AsyncExitStack() as stack:
             surveyor = Surveyor(
                 self.network.host("doctor"),
                 stack,
-                dial=refused,
+                dial=dialled,
                 wall=lambda: BIRTH + trio.current_time(),
             )
             return await examine(surveyor, self.known, **expected)
