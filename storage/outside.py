@@ -54,7 +54,8 @@ def cast_out(connection: sqlite3.Connection, durable: Mapping[str, int]) -> int:
         connection.execute(_FORGET_DERIVED)
         connection.execute("commit")
     except:
-        connection.execute("rollback")
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("rollback")
         raise
     return removed
 

@@ -13,7 +13,7 @@ import trio
 
 from daemons.server.node import Node
 from storage.outside import readers, wal_bytes
-from storage.replica import DataLocked
+from storage.replica import DataLocked, StorageFull
 
 
 class FileWatch:
@@ -23,6 +23,7 @@ class FileWatch:
         self._node = node
         self._check = check
         self._told_bytes = 0
+        self._remains = False  # something that could not be cast out yet
 
     async def run(self) -> None:
         """The task; a store in memory has no others."""
@@ -30,7 +31,7 @@ class FileWatch:
         path = self._node.store.path
         while path is not None:
             self._watch_wal(path)
-            if self._node.commits.at_rest and self._node.store.written_by_others():
+            if self._node.commits.at_rest and (self._node.store.written_by_others() or self._remains):
                 await self._written_from_outside()
             await trio.sleep(self._node.config.disk.look_seconds)
 
@@ -50,9 +51,11 @@ class FileWatch:
         node = self._node
         node.outside_writes += 1
         altered = node.store.foreign_definitions()
+        removed = 0
         try:
             removed = node.store.cast_out()
-        except DataLocked:
-            removed = 0  # it is still writing: the next look sees that
+            self._remains = False
+        except (DataLocked, StorageFull):
+            self._remains = True  # it is still writing, or there is no room: at the next look
         node.log.error("somebody else wrote to the replica", cast_out=removed, definitions=" ".join(altered))
         await self._check()

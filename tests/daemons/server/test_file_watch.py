@@ -82,6 +82,20 @@ async def test_what_somebody_writes_is_undone(
         assert not one.faults()
 
 
+async def test_who_still_writes_is_waited_for(autojump_clock: trio.abc.Clock, tmp_path: Path) -> None:
+    """While a shell holds the write lock nothing can be cast out; it is tried until it can."""
+    async with bench(of=2, disk=QUICK) as cluster:
+        one, _ = await two(cluster, tmp_path)
+        with shell(tmp_path) as db:
+            _append(db)
+            db.execute("begin immediate")
+            await trio.sleep(3)
+            db.execute("rollback")
+        paths = [tmp_path / name / "replica.db" for name in ("server-1", "server-2")]
+        await until(lambda: verify(paths, settled=True).equal)
+        assert not one.faults()
+
+
 async def test_own_writes_are_not_taken_for_others(autojump_clock: trio.abc.Clock, tmp_path: Path) -> None:
     """Commits, readers and a server's own second connection are no cause."""
     async with bench(of=2, disk=QUICK) as cluster:
