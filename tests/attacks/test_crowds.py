@@ -5,7 +5,7 @@ read.  Expected: the others stay served; a message costs server and broker at mo
 processor (median of alternated rounds; p99 of the answers is printed, not judged).
 
 `RECADO_CROWD_ROUNDS` makes it longer.  In open mode: `tests/system/test_bad_input`; the caps alone, on
-sockets in one process: `tests/wire/test_secured_requests`, `test_granting_forwarder`.
+sockets in one process: `tests/wire/test_secured_caps`, `test_granting_forwarder`.
 """
 
 import os

@@ -9,7 +9,7 @@ import zmq
 from wire_worlds import QUICK
 from zmq.utils import z85
 
-from recado.wire.ports import Principal
+from recado.wire.ports import Asker, Incoming, Listener, Outgoing, Principal
 from recado.wire.security import Authenticate, HandshakeLimits, Security
 from recado.wire.zeromq import WireOptions, ZeroMQNetwork
 
@@ -85,3 +85,38 @@ def dialling(
 ) -> ZeroMQNetwork:
     """The network of a process that only dials."""
     return ZeroMQNetwork(options, securely(keys, expects=expects))
+
+
+async def tell(listener: Listener) -> None:
+    """Answer every request with who sent it."""
+    while True:
+        batch = await listener.receive_batch()
+        listener.send(Outgoing(r.envelope, _told(r)) for r in batch)
+
+
+def _told(request: Incoming) -> bytes:
+    role, name, key, address = request.principal
+    return f"{role} {name} {key.hex()} {address}".encode()
+
+
+@asynccontextmanager
+async def telling(
+    security: Security | None = None, options: WireOptions = QUICK, at: str = ANY
+) -> AsyncIterator[tuple[ZeroMQNetwork, str]]:
+    """A secured listener that tells everybody who they are; gives its network and address."""
+    async with (
+        serving(security, options) as network,
+        network.listener(at) as listener,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(tell, listener)
+        yield network, listener.address
+        tasks.cancel_scope.cancel()
+
+
+async def silent(asker: Asker) -> bool:
+    """Whether no reply comes."""
+    with anyio.move_on_after(SILENCE_SECONDS):
+        await asker.ask(b"anybody?")
+        return False
+    return True
