@@ -38,6 +38,7 @@ FAMILIES: Final = (
     Family("recado_wal_bytes", "gauge", "Size of its write-ahead log."),
     Family("recado_damaged_entries", "gauge", "Entries that wait for their repair from a peer."),
     Family("recado_refused_runs_total", "counter", "Runs of entries refused for their signature."),
+    Family("recado_runs_put_off_total", "counter", "Runs of entries stamped too far ahead to be taken yet."),
     Family("recado_rate_limited_total", "counter", "Requests refused for their rate."),
     Family("recado_connections", "gauge", "Only with keys: connections of clients and peers."),
     Family("recado_handshakes_refused_total", "counter", "Only with keys: who was not let in.", ("why",)),
@@ -76,6 +77,7 @@ def _log(node: Node) -> Iterator[Sample]:
     yield Sample("recado_lamport_clock", node.clock.value)
     yield Sample("recado_damaged_entries", node.damage())
     yield Sample("recado_refused_runs_total", node.refused_runs)
+    yield Sample("recado_runs_put_off_total", node.put_off.runs)
 
 
 def _cluster(node: Node) -> Iterator[Sample]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import test_ceiling as stamps
 import test_clock_tags as clocks
 import test_origin_proofs as proofs
 import test_proved_copies as copies
@@ -12,13 +13,17 @@ from test_mutants import Mutant, fails
 from daemons.server import peer_services
 from daemons.server.clock_tags import ClockTags
 from daemons.server.commit import GroupCommit
+from daemons.server.node import Node
 from daemons.server.old_logs import OldLogs
 from daemons.server.peer_services import PeerServices
+from daemons.server.put_off import PutOff
 from daemons.server.scrub import Scrub
 from daemons.server.signing import Proofs
 from recado.protocol.clock_tag import clock_tag
+from recado.protocol.limits import LAMPORT_LIMIT
 from recado.protocol.log import ReplicationLog
 from storage.replica import Replica
+from storage.snapshot import Candidate
 
 
 def _always(result: Any) -> Callable[[Any], Any]:
@@ -111,6 +116,18 @@ MUTANTS: dict[str, Mutant] = {
         "_is_tagged",
         _always(False),
         clocks.test_own_order_survives_the_change_to_a_server_far_behind,
+    ),
+    "believes clocks above the ceiling": Mutant(
+        ClockTags, "_is_low", _always(True), stamps.test_no_clock_beyond_the_ceiling_is_believed, (True,)
+    ),
+    "takes entries at the end of numbers": Mutant(
+        Node, "ceiling", _always(LAMPORT_LIMIT - 1), stamps.test_a_member_s_last_stamp_is_not_taken
+    ),
+    "asks for what it does not take": Mutant(
+        PutOff, "of", _always(set()), stamps.test_what_waits_is_pulled_when_its_time_comes
+    ),
+    "takes them in snapshots": Mutant(
+        Candidate, "_cut_beyond", _always(None), stamps.test_a_snapshot_brings_none_either
     ),
     "believes snapshots": Mutant(
         Proofs,
