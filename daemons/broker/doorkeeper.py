@@ -2,8 +2,9 @@
 
 Servers, and they alone, publish.  Subscribers are servers, operators, and users whose key a server knows:
 the broker has no log, so for a key that is not in the roster it asks a server, several in turn, while
-the handshake waits.  What it was told counts for a while, a no for a second only, since the key may be
-registered at this moment; when nobody can tell, the peer is not let in and tries again by itself.
+the handshake waits.  It asks each time: a yes that was kept would let a key in that is revoked meanwhile,
+and libzmq can't end that connection.  A no counts for a second, since the key may be registered at this
+moment; when nobody can tell, the peer is not let in and tries again by itself.
 
 A connection stays what it was let in as: libzmq can end none from here.  So after SIGHUP everybody who was
 let in is looked at again, and if somebody would not be any more, all connections begin anew (`anew`); what
@@ -30,18 +31,16 @@ from recado.values import clock_of
 from recado.wire.ports import Asker, Principal, WireError
 from recado.wire.security import NotNow
 
-KNOWN_SECONDS: Final = 30.0  # so long a server's word about a key counts
-UNKNOWN_SECONDS: Final = 1.0  # and this long if the word is that nobody has it
+UNKNOWN_SECONDS: Final = 1.0  # so long a server's word counts that nobody has a key
 SKIPPED_SECONDS: Final = 5.0  # a server that did not answer is asked last for so long
 _NOBODY: Final = frozenset({"key_unknown", "key_revoked"})
 _ROLES: Final = {"key": Role.USER, "open": Role.STRANGER}  # only a key that a server knows has a name here
 
 
-class _Known(NamedTuple):
-    """What was told of a key, and until when it counts."""
+class _Word(NamedTuple):
+    """What a server said of a key."""
 
     principal: Principal | None
-    until: float
 
 
 class Doorkeeper:
@@ -63,7 +62,7 @@ class Doorkeeper:
         self._lamport = lamport
         self._log = log
         self._now = now
-        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._unknown: OrderedDict[bytes, float] = OrderedDict()  # nobody's keys, until when that counts
         self._let_in: OrderedDict[tuple[bytes, str], None] = OrderedDict()  # keys and where, the latest last
         self._changed = trio.Event()
         self._anew = trio.Event()
@@ -113,14 +112,14 @@ class Doorkeeper:
 
         Raises `NotNow`.
         """
-        known = self._known.get(key)
-        if known is not None and known.until > self._now():
-            return known.principal
+        if self._unknown.get(key, self._now()) > self._now():
+            return None
         for asker in list(self._in_turn())[:most]:
-            answer = await self._ask(asker, key)
-            if answer is not None:
-                self._remember(key, answer)
-                return answer.principal
+            word = await self._ask(asker, key)
+            if word is not None:
+                if word.principal is None:
+                    self._nobodys(key)
+                return word.principal
         raise NotNow
 
     def _in_turn(self) -> Iterable[Asker]:
@@ -130,7 +129,7 @@ class Doorkeeper:
         turned = [self.askers[(self._turn + step) % count] for step in range(count)]
         return sorted(turned, key=lambda asker: self._skipped.get(asker.address, now) > now)
 
-    async def _ask(self, asker: Asker, key: bytes) -> _Known | None:
+    async def _ask(self, asker: Asker, key: bytes) -> _Word | None:
         """One server's word; None if it has none."""
         frame = codec.encode("whois", {"key": key, "clock": self._lamport.tick()})
         reply = None
@@ -146,17 +145,17 @@ class Doorkeeper:
         self._lamport.receive(clock_of(reply.data))
         if reply.failed:
             nobody = reply.data.get("code") in _NOBODY
-            return _Known(None, self._now() + UNKNOWN_SECONDS) if nobody else None
+            return _Word(None) if nobody else None
         name = reply.data.get("name")
         if not isinstance(name, str) or not name:
             return None
-        return _Known(Principal("key", name, key), self._now() + KNOWN_SECONDS)
+        return _Word(Principal("key", name, key))
 
-    def _remember(self, key: bytes, answer: _Known) -> None:
-        self._known[key] = answer
-        self._known.move_to_end(key)
-        if len(self._known) > KEYS_REMEMBERED_MAX:
-            self._known.popitem(last=False)
+    def _nobodys(self, key: bytes) -> None:
+        self._unknown[key] = self._now() + UNKNOWN_SECONDS
+        self._unknown.move_to_end(key)
+        if len(self._unknown) > KEYS_REMEMBERED_MAX:
+            self._unknown.popitem(last=False)
 
     # Who was let in before ------------------------------------------------------------------------
 
@@ -169,7 +168,7 @@ class Doorkeeper:
         while True:
             await self._changed.wait()
             self._changed = trio.Event()
-            self._known.clear()
+            self._unknown.clear()
             out = [key for key, domain in list(self._let_in) if await self._is_out(key, domain)]
             if out:
                 self._let_in.clear()
