@@ -28,7 +28,7 @@ EPILOG_CODES = "Exit codes: 0 done, 1 refused, 65 unusable text, 69 nobody answe
 )
 @click.argument("name", required=False)
 @click.option("--invite", metavar="TOKEN", help="The invitation, where a cluster asks for one.")
-@click.option("--bot", is_flag=True, help="Register a program; other limits hold for it.")
+@click.option("--bot", is_flag=True, help="Register a program; an operator gives it bots' limits.")
 @user_option
 @where_options
 @json_option

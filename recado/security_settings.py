@@ -73,7 +73,9 @@ class Limits(Section, frozen=True, kw_only=True):
     ] = False
     user_messages_per_second: Annotated[PerSecond, Meta(description="Messages of one user.")] = 20.0
     user_messages_burst: Annotated[Burst, Meta(description="At once, after a pause.")] = 200
-    bot_messages_per_second: Annotated[PerSecond, Meta(description="Messages of one bot.")] = 100.0
+    bot_messages_per_second: Annotated[
+        PerSecond, Meta(description="Messages of one bot, by an operator's word.")
+    ] = 100.0
     bot_messages_burst: Annotated[Burst, Meta(description="At once, after a pause.")] = 500
     channel_messages_per_second: Annotated[
         PerSecond, Meta(description="Messages on one channel at one server, of all together.")

@@ -27,7 +27,7 @@ _STRANGER: Final = Principal("key")
 
 
 class Speaker(NamedTuple):
-    """In whose name an entry is written; `operator`: and the one who acts is an operator."""
+    """In whose name an entry is written; `bot`: at bots' rates; `operator`: an operator acts."""
 
     uid: bytes
     name: str
@@ -135,7 +135,7 @@ class Accounts:
                 return Speaker(names.uid(name), name)
             user = speaks_as(actor, name, self.identities)
         if user is not None:
-            return Speaker(user.uid, user.shown, user.role == Role.BOT, actor.role is Role.OPERATOR)
+            return Speaker(user.uid, user.shown, user.has_bot_rates, actor.role is Role.OPERATOR)
         if actor.role is Role.GATEWAY or (actor.user is None and name == actor.name):
             raise Missing("sender_missing", wire_text("sender_missing"))
         raise Refused("not_you", wire_text("not_you"))

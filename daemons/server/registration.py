@@ -96,7 +96,7 @@ class Registration:
                 told=self._told(user),
             )
             call.id = None  # that of the request is the registration's
-            self._node.rationing.message(user.uid, self._node.batch_now, bot=user.role == Role.BOT)
+            self._node.rationing.message(user.uid, self._node.batch_now, bot=user.has_bot_rates)
             self._writes.append(call, proof, asked)
         else:
             self._prove(call, asked, user)

@@ -33,7 +33,7 @@ _OPERATORS_ONLY = frozenset({"role", "suspend", "restore"})
 
 class User(NamedTuple):
     """A registered user.  `shown`: the name as people see it; `role`: "user" or "bot"; `registered`:
-    the entry that did it, None while it is on its way to the disk.
+    the entry that did it, None while it is on its way to the disk; `appointed`: an operator gave the role.
     """
 
     uid: bytes
@@ -44,6 +44,12 @@ class User(NamedTuple):
     generation: int  # how many keys were revoked: part of the topic of direct messages
     since_ms: int
     registered: Key | None = None
+    appointed: bool = False
+
+    @property
+    def has_bot_rates(self) -> bool:
+        """A program by an operator's word: one's own would multiply what one may send."""
+        return self.role == "bot" and self.appointed
 
 
 class HeldKey(NamedTuple):
@@ -158,6 +164,7 @@ class Identities:
             len(person.revoked),
             login.wall_ms,
             login.key,
+            role is not None,
         )
 
     def users(self) -> Iterator[User]:

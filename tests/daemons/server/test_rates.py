@@ -9,7 +9,7 @@ from daemons.server.rationing import REGISTRATIONS_BURST
 from recado.protocol import codec
 from recado.settings import Limits
 from recado.wire.ports import Principal
-from tests.daemons.server.people import OPERATOR, People, people, principal
+from tests.daemons.server.people import OPERATOR, People, key, people, principal
 from tests.daemons.server.server_bench import bench
 
 NONE = {field: 0 for field in Limits.__struct_fields__ if field.endswith("_per_second")}
@@ -23,6 +23,7 @@ def limits(**given: Any) -> Limits:
 async def furnished(cluster: People) -> None:
     await cluster.login("ana", "bia")
     await cluster.done("robô", "login", user="robô", bot=True)
+    await cluster.done(OPERATOR, "user_rule", user=OPERATOR, do="role", who="robô", role="bot")
     await cluster.done("ana", "channel", channel="c", user="ana")
 
 
@@ -63,6 +64,22 @@ async def test_a_bot_s_and_a_channel_s_rate(autojump_clock: trio.abc.Clock) -> N
         assert len(await many(cluster, "ana", count=20)) == 5
         assert len(await many(cluster, "bia", count=5)) == 5
         assert len(await many(cluster, "bia", "d", count=20)) == 0
+
+
+async def test_a_bot_by_its_own_word_has_a_user_s_rate(autojump_clock: trio.abc.Clock) -> None:
+    """Who logs in as a program is one for the people to see; the larger rates an operator gives, and takes."""
+    given = limits(user_messages_per_second=0.001, user_messages_burst=5)
+    async with people(limits=given) as cluster:
+        await cluster.login("ana", OPERATOR)
+        await cluster.done("robô", "login", user="robô", bot=True)
+        await cluster.done("ana", "channel", channel="c", user="ana")
+        assert (await cluster.done("broker-1", "whois", key=key("robô")))["role"] == "bot"
+        assert len(await many(cluster, "robô", count=10)) == 5
+        rule = {"user": OPERATOR, "do": "role", "who": "robô"}
+        await cluster.done(OPERATOR, "user_rule", **rule, role="bot")
+        assert len(await many(cluster, "robô", count=10)) == 0
+        await cluster.done(OPERATOR, "user_rule", **rule, role="user")
+        assert len(await many(cluster, "robô", count=10)) == 10
 
 
 async def test_a_repetition_is_free(autojump_clock: trio.abc.Clock) -> None:
