@@ -88,11 +88,11 @@ class Connection:
         data: Mapping[str, Any],
         *,
         deadline_seconds: float | None = None,
-        elsewhere: bool = False,
+        elsewhere: int = 0,
     ) -> Answer:
         """A request that changes nothing.  Raises `NoAnswer`, `RefusedByServer`, `Closed`.
 
-        `elsewhere`: begin with the server after the one that is asked first otherwise.
+        `elsewhere`: begin so many servers after the one that is asked first otherwise.
         """
         course = self._course(service, data, deadline_seconds=deadline_seconds)
         course.elsewhere = elsewhere
@@ -200,7 +200,7 @@ class Connection:
             now=anyio.current_time(),
             random=self._random.random,
             timings=self.patience.timings(course.left()),
-            first=int(course.elsewhere),
+            first=course.elsewhere,
             patience=lambda server: self._trips.timeout(course.kind_at(server)),
         )
         while retry.deadline is not None:

@@ -58,8 +58,8 @@ class Course:
     """What has become of one request so far.  `deadline` in the event loop's time.
 
     `session`: what the answer must cover; once nobody does, `lacking`.  `behind`: a server has said so.
-    `elsewhere`: begin with the second server.  `refused` is the latest refusal, `acks` the most copies that
-    anybody told of.
+    `elsewhere`: how many servers to pass over at first.  `refused` is the latest refusal, `acks` the most
+    copies that anybody told of.
     """
 
     service: str
@@ -67,7 +67,7 @@ class Course:
     span_seconds: float
     deadline: float
     write: bool = False
-    elsewhere: bool = False
+    elsewhere: int = 0
     session: Vector = field(default_factory=dict)
     lacking: Vector = field(default_factory=dict)
     behind: bool = False

@@ -119,8 +119,10 @@ class Follower:
         if body.get("moved") is True:
             self._topic_moved()
             return
-        if not self.target.concerns(body):
-            return
+        if self.target.concerns(body):
+            self._met(body)
+
+    def _met(self, body: Mapping[str, Any]) -> None:
         self._connection.stamps.heard(body)
         if self.denied is not None:
             self._again.set()
@@ -208,7 +210,7 @@ class Follower:
             self._fetch = None
 
     async def _history(
-        self, fields: Mapping[str, Any], *, elsewhere: bool
+        self, fields: Mapping[str, Any], *, elsewhere: int
     ) -> tuple[list[Mapping[str, Any]], dict[str, int], bool]:
         """(messages of this target, upto, more).  A server without history has nothing, and no more.
 
@@ -233,7 +235,7 @@ class Follower:
         if not isinstance(found, list):
             raise Unreadable("no list of messages")
         messages: list[Mapping[str, Any]] = [m for m in found if isinstance(m, dict)]
-        messages = [m for m in messages if self.target.concerns(m)]
+        messages = [m for m in messages if self.target.contains(m)]
         upto = values.vector(answer.data.get("upto"))
         if self._polling:  # what beacons would tell
             self.beacon({**answer.data, "vector": upto})
@@ -256,12 +258,12 @@ class Follower:
             return
         fields = {**self.target.whose, "since": cursor, "limit": HISTORY_MESSAGES_DEFAULT}
         try:
-            messages, _, more = await self._history(fields, elsewhere=not self._polling)
+            messages, _, more = await self._history(fields, elsewhere=int(not self._polling))
         except (NoAnswer, Unreadable, Denied) as error:
             _log.debug("history of %s: %s", self.target.key, error)
             return
         for message in messages:
-            self.published(message)
+            self._met(message)
         if more and self._machine.cursor != cursor:
             self._look_at = anyio.current_time()
 

@@ -40,6 +40,15 @@ class Target(NamedTuple):
             return "dst" not in body and body.get("channel", self.channel) == self.channel
         return body.get("dst") == self.user and "channel" not in body
 
+    def contains(self, body: Mapping[str, Any]) -> bool:
+        """Whether a message of the history asked for belongs here: a server may not know the user's name yet.
+
+        What the user sent to somebody it knows no name of is told apart by its author.
+        """
+        if self.channel is not None or body.get("dst") != names.UNKNOWN_NAME:
+            return self.concerns(body)
+        return "channel" not in body and body.get("src", body.get("from")) != self.user
+
 
 class Resumed(NamedTuple):
     """Where an earlier subscription to a target ended, and the idents it showed last (digest → stamp)."""

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from recado.protocol.errors import Malformed
 from recado.protocol.limits import NAME_BYTES_MAX
 from recado.protocol.messages import Entry, Epoch
+from recado.protocol.names import UNKNOWN_NAME
 
 COORDINATOR_TOPIC = b"servers"
 BEACON_TOPIC = b"\x00beacon"  # no name begins with NUL
@@ -226,10 +227,19 @@ def ident_of(message: Message) -> Ident | None:
     id_ = message.get("id")
     if not isinstance(id_, bytes | str) or not id_:
         return None
-    author = message.get("user", message.get("src", message.get("from")))
+    author = _author(message)
     to = message.get("channel", message.get("dst"))
     digest = hashlib.blake2b(digest_size=16)
     for part in (to, message.get("message")):
         raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else repr(part).encode()
         digest.update(len(raw).to_bytes(4, "big") + raw)
     return (author if isinstance(author, str) else repr(author), id_, digest.digest())
+
+
+def is_nameless(message: Message) -> bool:
+    """Whether its server had not heard of the author, or of the receiver, and shows `?` in their stead."""
+    return _author(message) == UNKNOWN_NAME or message.get("dst") == UNKNOWN_NAME
+
+
+def _author(message: Message) -> Any:
+    return message.get("user", message.get("src", message.get("from")))

@@ -21,7 +21,8 @@ what came before it, and everything after that place counts as new, however much
 One request is out at a time, and a page counts only if it answers that one.  After a page that leaves
 something missing, or none, the machine waits 0.25, 0.5, ... 5 s and asks for another server.  Heads that
 five pages did not reach are forgotten until a beacon repeats them, so a lying beacon costs one request
-in five seconds (attack A45: a beacon raises suspicion and proves nothing).
+in five seconds (attack A45: a beacon raises suspicion and proves nothing).  A page that lacks the name of an
+author counts as none for a while: another server knows it (`recado.protocol.nameless`).
 
 The first copy of a message is shown; a later copy with a smaller place only moves it, as the servers'
 views do (E5, A8: `recado.protocol.copies`).
@@ -44,7 +45,8 @@ from recado.protocol.limits import (
     HISTORY_MESSAGES_MAX,
     SUBSCRIPTION_ORIGINS_MAX,
 )
-from recado.protocol.publications import Key, Message, Place, ident_of, place_of, seqs
+from recado.protocol.nameless import Nameless
+from recado.protocol.publications import Key, Message, Place, ident_of, is_nameless, place_of, seqs
 from recado.protocol.subscription_values import Audit, Effect, Fetch, Lost, Moved, Show
 from recado.protocol.suspicion import Suspicions
 from recado.protocol.vector import Vector, ahead, merge
@@ -87,6 +89,7 @@ class Subscription:
         self._not_before = 0.0
         self._pages_short = 0  # in a row: none came, or it left something missing
         self._copies = Copies(known)
+        self._nameless = Nameless()
         self._suspicions = Suspicions(resumed=cursor is not None or seen is not None)
         self._lost: set[str] = set()  # idents to look for among the last messages
         self._again = False  # history is to be asked although nothing is known to be missing
@@ -138,7 +141,8 @@ class Subscription:
             effects += self._release([place.origin])
             self._fulfil(place.origin)
         if missing and not self._missing():
-            self._pages_short, self._not_before = 0, 0.0
+            self._rest()
+            self._not_before = 0.0
         return effects + self._fetch_if_due(now)
 
     def beacon(
@@ -198,6 +202,9 @@ class Subscription:
         """A page of history.  `upto`: the vector, as it came, of exactly what the page covers (A46)."""
         if request_no != self._request:
             return [Note("history page of another request dropped", {"request": request_no})]
+        entries = list(entries)
+        if self._nameless.puts_off(entries, have={} if self._lost else self._have):
+            return self.failed(request_no, now=now)
         self._request = None
         if self._lost:
             return self._show_found(entries) + self._fetch()
@@ -220,7 +227,7 @@ class Subscription:
         return effects
 
     def failed(self, request_no: int, *, now: float) -> list[Effect]:
-        """No server answered the request."""
+        """No server answered the request, or none of use."""
         if request_no != self._request:
             return []
         self._request = None
@@ -242,12 +249,17 @@ class Subscription:
     def _pace(self, now: float) -> None:
         """After a final page: rest, or wait before asking for what it did not have."""
         if not self._missing():
-            self._pages_short = 0
+            self._rest()
             return
         self._pages_short += 1
         self._not_before = now + self._pause()
         if self._pages_short >= PAGES_PER_SUSPICION:
             self._wanted.clear()
+
+    def _rest(self) -> None:
+        """Nothing is missing any more: what it took is forgotten."""
+        self._pages_short = 0
+        self._nameless.rest()
 
     def _fetch_if_due(self, now: float) -> list[Effect]:
         if self._request is not None or not self._missing() or now < self._not_before:
@@ -262,7 +274,7 @@ class Subscription:
         self._requests += 1
         self._request = self._requests
         self._since = dict(self._have)
-        elsewhere = self._pages_short > 0
+        elsewhere = self._pages_short
         if self._lost:
             return [Fetch(None, self._requests, HISTORY_MESSAGES_MAX, elsewhere)]
         if not self._opened and not self._from_cursor:
@@ -276,7 +288,7 @@ class Subscription:
         have = self._have.get(place.origin, 0)
         if place.seq <= have:
             return []
-        if place.prev > have:
+        if place.prev > have or is_nameless(message):
             self._hold(place, message)
             return []
         if have or len(self._have) < SUBSCRIPTION_ORIGINS_MAX:
@@ -284,7 +296,7 @@ class Subscription:
         return self._show(place, message)
 
     def _hold(self, place: Place, message: Message) -> None:
-        if not self._held.keep(place, message):
+        if is_nameless(message) or not self._held.keep(place, message):
             self._want(place.origin, place.seq)
 
     def _want(self, origin: str, seq: int) -> None:

@@ -35,14 +35,14 @@ class Lost(msgspec.Struct, frozen=True):
 class Fetch(msgspec.Struct, frozen=True):
     """Ask any server for history; answer with `page` or `failed` of the same `request_no`.
 
-    `since`: a vector, or None for the last `limit` messages.  `elsewhere`: the last server asked did
-    not have everything, another is preferred.
+    `since`: a vector, or None for the last `limit` messages.  `elsewhere`: so many times in a
+    row nobody had everything, that many servers are to be passed over.
     """
 
     since: dict[str, int] | None
     request_no: int
     limit: int | None = None
-    elsewhere: bool = False
+    elsewhere: int = 0
 
 
 class Audit(msgspec.Struct, frozen=True):

@@ -56,6 +56,7 @@ class FakeServer:
         self.acks = 2  # told of every write
         self.behind = False  # has not got what readers have seen
         self.names_page: int | None = None  # so many names in one reply
+        self.unknown: set[str] = set()  # users whose registration has not arrived: `?` in histories
         self.publishing = True
         self.publisher: Publisher | None = None
         self.on_request: Callable[[Asked], None] | None = None
@@ -216,12 +217,16 @@ class FakeServer:
                     upto[m["origin"]] = max(upto.get(m["origin"], 0), m["seq"])
         return {
             "status": "OK",
-            "messages": page,
+            "messages": [self._named(m) for m in page],
             "upto": upto,
             "more": more,
             "server": self.name,
             "boot": "b",
         }
+
+    def _named(self, message: Fields) -> Fields:
+        people = [field for field in ("user", "from", "src", "dst") if message.get(field) in self.unknown]
+        return {**message, **dict.fromkeys(people, "?")}
 
 
 def _key(message: Fields) -> tuple[int, str, int]:

@@ -10,6 +10,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from recado.protocol.nameless import PAGES_PUT_OFF_MAX
 from recado.protocol.publications import Key, ident_of, place_of
 from recado.protocol.subscription import Audit, Effect, Fetch, Lost, Moved, Show, Subscription
 
@@ -89,6 +90,7 @@ class Subscriber(RuleBasedStateMachine):
         self.cursor: dict[str, int] = {}
         self.audit: Audit | None = None
         self.rolled_back = False
+        self.nameless_pages = 0
         self.machine = Subscription({})
 
     @initialize(before=st.integers(0, 5), fresh=st.booleans())
@@ -163,19 +165,29 @@ class Subscriber(RuleBasedStateMachine):
             self.cursor = {}
         self.rolled_back = False
 
-    @precondition(lambda self: self.asked is not None)
-    @rule(lag=st.integers(0, 4))
-    def serve(self, lag: int) -> None:
-        """A server that is `lag` entries behind answers the request."""
-        self.answer({o: max(0, n - lag) for o, n in self.servers.vector().items()})
+    @precondition(lambda self: self.flying)
+    @rule(which=st.integers(0, 1000))
+    def tell_without_name(self, which: int) -> None:
+        """A server that does not know the author tells of a message."""
+        entry = self.flying[which % len(self.flying)]
+        self.see(self.machine.published(entry | {"user": "?"}, now=self.now))
 
-    def answer(self, vector: Mapping[str, int]) -> None:
+    @precondition(lambda self: self.asked is not None)
+    @rule(lag=st.integers(0, 4), names=st.booleans())
+    def serve(self, lag: int, names: bool) -> None:
+        """A server that is `lag` entries behind answers the request, and perhaps knows no author."""
+        self.nameless_pages += not names
+        names = names or self.nameless_pages > PAGES_PUT_OFF_MAX
+        self.answer({o: max(0, n - lag) for o, n in self.servers.vector().items()}, names=names)
+
+    def answer(self, vector: Mapping[str, int], *, names: bool = True) -> None:
         assert self.asked is not None
         fetch, self.asked = self.asked, None
         if fetch.since is None:
             shown, upto, more = self.servers.view(vector), dict(vector), False
         else:
             shown, upto, more = self.servers.page(fetch.since, vector)
+        shown = shown if names else [entry | {"user": "?"} for entry in shown]
         effects = self.machine.page(shown, upto=upto, more=more, request_no=fetch.request_no, now=self.now)
         self.see(effects)
 

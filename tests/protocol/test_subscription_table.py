@@ -32,8 +32,10 @@ def _waiting() -> Subscription:
     return machine
 
 
-def _page(machine: Subscription, *seqs: int, upto: int, more: bool = False) -> list[Effect]:
-    entries = [message(seq) for seq in seqs]
+def _page(
+    machine: Subscription, *seqs: int, upto: int, more: bool = False, user: str = "ana"
+) -> list[Effect]:
+    entries = [message(seq, user=user) for seq in seqs]
     request_no = machine._request or 99
     return machine.page(entries, upto={"a": upto}, more=more, request_no=request_no, now=1.0)
 
@@ -66,6 +68,7 @@ INPUTS: dict[str, Callable[[Subscription], Iterable[Effect]]] = {
     "published a1 (prev 0)": lambda m: m.published(message(1), now=1.0),
     "published a2 (prev 1)": lambda m: m.published(message(2), now=1.0),
     "published a5 (prev 4)": lambda m: m.published(message(5), now=1.0),
+    "published a2 by ?": lambda m: m.published(message(2, user="?"), now=1.0),
     "published b1 (prev 0)": lambda m: m.published(message(1, origin="b"), now=1.0),
     "published without origin": lambda m: m.published(FOREIGN, now=1.0),
     "published junk seq": lambda m: m.published(message(1) | {"seq": "x"}, now=1.0),
@@ -80,6 +83,7 @@ INPUTS: dict[str, Callable[[Subscription], Iterable[Effect]]] = {
     "page a1 a2 upto 2": lambda m: _page(m, 1, 2, upto=2),
     "page a1 upto 1": lambda m: _page(m, 1, upto=1),
     "page a2 upto 2, more": lambda m: _page(m, 2, upto=2, more=True),
+    "page a1 a2 by ? upto 2": lambda m: _page(m, 1, 2, upto=2, user="?"),
     "page of another request": lambda m: m.page([], upto={"a": 9}, more=False, request_no=77, now=1.0),
     "failed": lambda m: m.failed(m._request or 99, now=1.0),
     "failed of another request": lambda m: m.failed(77, now=1.0),
