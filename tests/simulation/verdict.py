@@ -14,6 +14,7 @@ from library_people import LibraryClient, Listener
 from liveness import Watch
 from plans import Plan, plan
 from sessions import SessionClient
+from settled import Settled
 from sightings import Sightings, reached, watched
 from storm import Storm
 from workload import Crowd, History, Level, PlainClient
@@ -93,7 +94,7 @@ async def _safety(what: Plan, sightings: Sightings) -> Verdict:
         await people.go_home(within_seconds=HOME_SECONDS)
         await world.until(world.level, within_seconds=LEVEL_SECONDS, what="equal replicas")
         await world.until(
-            world.agreed,
+            Settled(world.statuses).look,
             within_seconds=AGREE_SECONDS,
             step_seconds=AGREE_STEP_SECONDS,
             what="one coordinator",
