@@ -24,10 +24,16 @@ EPILOG_CODES = "Exit codes: 0 done, 1 refused, 65 unusable text, 69 nobody answe
 @click.command(
     "login",
     epilog="\b\nExamples:\n  recado login ana\n  RECADO_USER=ana recado login\n"
-    f"  recado login ana --invite 3f9c…\n\n{EPILOG_CODES}",
+    f"  recado login ana --invite - < invitation\n\n{EPILOG_CODES}",
 )
 @click.argument("name", required=False)
-@click.option("--invite", metavar="TOKEN", help="The invitation, where a cluster asks for one.")
+@click.option(
+    "--invite",
+    envvar="RECADO_INVITE",
+    metavar="TOKEN|-",
+    help="The invitation, where a cluster asks for one; `-` reads it from standard input, so that no list of "
+    "processes shows it.  [env: RECADO_INVITE]",
+)
 @click.option("--bot", is_flag=True, help="Register a program; an operator gives it bots' limits.")
 @user_option
 @where_options
@@ -43,11 +49,12 @@ def login(
         who_speaks(where, user) if name is None else name
     )  # an empty one is no name, as any that can't be one
 
+    token = text_argument(invite or "").strip() or None
     program = bot or is_program(where, who)
 
     async def do() -> Receipt:
         async with open_chat(where, who) as chat:
-            return await chat.login(bot=program, invite=invite, deadline_seconds=where.timeout_seconds)
+            return await chat.login(bot=program, invite=token, deadline_seconds=where.timeout_seconds)
 
     receipt = run(do, where=where)
     tell_receipt(receipt, speaker()("talk.login", user=who), as_json=as_json, user=who)

@@ -110,6 +110,12 @@ def test_refusals_have_codes(
     }
 
 
+def test_an_invitation_is_read_from_standard_input(talking: OnSockets) -> None:
+    """`--invite -` reads: what is no text is refused as such, and never sent."""
+    assert talking.run("login", "caio", "--invite", "-", input=b"3f9c\n").exit_code == 0
+    assert "not_utf8" in talking.run("login", "caio", "--invite", "-", "--json", input=b"\xff").stdout
+
+
 def test_tail_says_what_does_not_exist(talking: OnSockets) -> None:
     """A channel without messages is no error, one that does not exist is said on standard error."""
     talking.run("channel", "create", "vazio")

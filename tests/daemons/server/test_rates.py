@@ -67,7 +67,7 @@ async def test_a_bot_s_and_a_channel_s_rate(autojump_clock: trio.abc.Clock) -> N
 
 
 async def test_a_bot_by_its_own_word_has_a_user_s_rate(autojump_clock: trio.abc.Clock) -> None:
-    """Who logs in as a program is one for the people to see; the larger rates an operator gives, and takes."""
+    """Who logs in as a program is one to see; the larger rates an operator gives, and takes."""
     given = limits(user_messages_per_second=0.001, user_messages_burst=5)
     async with people(limits=given) as cluster:
         await cluster.login("ana", OPERATOR)
