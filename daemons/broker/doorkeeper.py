@@ -8,12 +8,14 @@ moment; when nobody can tell, the peer is not let in and tries again by itself.
 
 A connection stays what it was let in as: libzmq can end none from here.  So after SIGHUP everybody who was
 let in is looked at again, and if somebody would not be any more, all connections begin anew (`anew`); what
-is published meanwhile the others fetch from the history.
+is published meanwhile the others fetch from the history.  For that everybody is remembered; when there is
+no room for one more key, it is refused, and all begin anew so that those are forgotten who left.
 
 Which topics are whose the policy says (`recado.protocol.policy.may_subscribe`).  The broker cannot tell
 whether the capability in a topic is right, and need not: on a wrong one nothing is published.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple, NoReturn
@@ -31,6 +33,7 @@ from recado.values import clock_of
 from recado.wire.ports import Asker, Principal, WireError
 from recado.wire.security import NotNow
 
+CROWDED_SECONDS: Final = 600.0  # between two times that all begin anew for want of room
 UNKNOWN_SECONDS: Final = 1.0  # so long a server's word counts that nobody has a key
 SKIPPED_SECONDS: Final = 5.0  # a server that did not answer is asked last for so long
 _NOBODY: Final = frozenset({"key_unknown", "key_revoked"})
@@ -63,7 +66,9 @@ class Doorkeeper:
         self._log = log
         self._now = now
         self._unknown: OrderedDict[bytes, float] = OrderedDict()  # nobody's keys, until when that counts
-        self._let_in: OrderedDict[tuple[bytes, str], None] = OrderedDict()  # keys and where, the latest last
+        self._let_in: dict[tuple[bytes, str], None] = {}  # keys and where
+        self.refused_for_room = 0  # keys beyond those that can be remembered
+        self._crowded_until = -math.inf
         self._changed = trio.Event()
         self._anew = trio.Event()
         self._skipped: dict[str, float] = {}  # addresses of servers, until when
@@ -89,11 +94,28 @@ class Doorkeeper:
 
     def _noted(self, key: bytes, domain: str, found: Principal | None) -> Principal | None:
         if found is not None:
-            self._let_in.pop((key, domain), None)
+            if (key, domain) not in self._let_in and not self._has_room(key):
+                return None
             self._let_in[key, domain] = None
-            if len(self._let_in) > KEYS_REMEMBERED_MAX:
-                self._let_in.popitem(last=False)
         return found
+
+    def _has_room(self, key: bytes) -> bool:
+        """Whether one more can be remembered; those of the roster always, they are bounded themselves."""
+        if len(self._let_in) < KEYS_REMEMBERED_MAX or self._roster().role_of(key) is not None:
+            return True
+        self.refused_for_room += 1
+        if self._now() >= self._crowded_until:
+            self._crowded_until = self._now() + CROWDED_SECONDS
+            self._log.warning(
+                "connections begin anew: too many keys were let in", refused=self.refused_for_room
+            )
+            self._begin_anew()
+        return False
+
+    def _begin_anew(self) -> None:
+        self._let_in.clear()
+        self._anew.set()
+        self._anew = trio.Event()
 
     async def _find(self, key: bytes, domain: str) -> Principal | None:
         listed = self._roster().role_of(key)
@@ -171,10 +193,8 @@ class Doorkeeper:
             self._unknown.clear()
             out = [key for key, domain in list(self._let_in) if await self._is_out(key, domain)]
             if out:
-                self._let_in.clear()
                 self._log.info("connections begin anew: not everybody would be let in now", keys=len(out))
-                self._anew.set()
-                self._anew = trio.Event()
+                self._begin_anew()
 
     async def _is_out(self, key: bytes, domain: str) -> bool:
         try:

@@ -116,7 +116,7 @@ JUNK_BAN_SECONDS: Final = 600.0  # a key whose junk cost others their subscripti
 # Broker --------------------------------------------------------------------------------------
 BROKER_OUTSTANDING_MAX: Final = 4096  # requests forwarded and not yet answered; beyond it: `busy`
 BROKER_OUTSTANDING_BYTES_MAX: Final = 64 * MIB  # likewise
-KEYS_REMEMBERED_MAX: Final = 16_384  # of which servers have told the broker whose they are
+KEYS_REMEMBERED_MAX: Final = 16_384  # that a broker has let in, or knows to be nobody's; beyond it: refused
 WHOIS_SECONDS: Final = 1.25  # a server has to say whose a key is; it may ask its peers for one second
 
 # Client library ------------------------------------------------------------------------------

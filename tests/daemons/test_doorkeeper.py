@@ -10,13 +10,13 @@ import pytest
 import trio
 
 from daemons.broker.app import run_broker
-from daemons.broker.doorkeeper import UNKNOWN_SECONDS, Doorkeeper
+from daemons.broker.doorkeeper import CROWDED_SECONDS, UNKNOWN_SECONDS, Doorkeeper
 from daemons.shared.logging import ListSink, get_logger
 from recado.config import load
 from recado.keys import make_identity
 from recado.protocol.codec import decode_request, encode
 from recado.protocol.lamport import LamportClock
-from recado.protocol.limits import HANDSHAKE_ASK_SECONDS, WHOIS_SECONDS
+from recado.protocol.limits import HANDSHAKE_ASK_SECONDS, KEYS_REMEMBERED_MAX, WHOIS_SECONDS
 from recado.protocol.publications import BEACON_TOPIC, PUBLIC, direct_topic, private_topic, public_topic
 from recado.protocol.rule_messages import Whois
 from recado.roster import Roster
@@ -224,6 +224,29 @@ async def test_who_left_is_put_out(autojump_clock: trio.abc.Clock) -> None:
         await trio.sleep(10)
         assert renewed == 2
         nursery.cancel_scope.cancel()
+
+
+async def test_more_keys_than_can_be_remembered(autojump_clock: trio.abc.Clock) -> None:
+    """Nobody is let in and forgotten: beyond the room users wait outside, members don't."""
+    async with _town() as town:
+        crowd = [number.to_bytes(32) for number in range(1, KEYS_REMEMBERED_MAX + 1)]
+        town.users |= dict.fromkeys(crowd, "zé")
+
+        def renewals() -> int:
+            return len(town.sink.named("connections begin anew: too many keys were let in"))
+
+        for key in crowd:
+            assert await town.admitted(key) is not None
+        assert (await town.admitted(ANA), renewals()) == (None, 1)
+        assert await town.admitted(ANA) is not None, "there is room again"
+        for key in crowd[:-1]:
+            assert await town.admitted(key) is not None
+        assert (await town.admitted(ANABEL), renewals()) == (None, 1)
+        assert await town.admitted(crowd[0]) is not None, "who is remembered comes back"
+        assert await town.admitted(SERVER.public, "xsub") is not None
+        await trio.sleep(CROWDED_SECONDS)
+        assert (await town.admitted(ANABEL), renewals()) == (None, 2)
+        assert town.doors.refused_for_room == 3
 
 
 async def test_the_broker_begins_anew(autojump_clock: trio.abc.Clock) -> None:
