@@ -227,12 +227,13 @@ def _majority_of_the_living(init: Any) -> Any:
 
 
 def _jumps_gaps(offer: Any) -> Any:
-    def broken(self: ReplicationLog, run: Any, *, whole: bool = False) -> Offered:
+    def broken(self: ReplicationLog, run: Any, **more: Any) -> Offered:
         head = self.heads.get(run.origin)
         seq = head.seq if head else 0
         if run.first > seq + 1 and run.origin not in self.stopped:
-            return self._take(run, run.entries, Head(run.first - 1, 0, run.previous_hash), whole=whole)
-        return offer(self, run, whole=whole)
+            before = Head(run.first - 1, 0, run.previous_hash)
+            return self._take(run, run.entries, before, **{"whole": False, "ceiling": LAMPORT_LIMIT, **more})
+        return offer(self, run, **more)
 
     return broken
 
