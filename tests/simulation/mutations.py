@@ -30,6 +30,7 @@ from recado.protocol import log as protocol_log
 from recado.protocol.copies import Copies, Standing
 from recado.protocol.entry import Head
 from recado.protocol.lamport import LamportClock
+from recado.protocol.limits import LAMPORT_LIMIT
 from recado.protocol.log import Offered, ReplicationLog
 from recado.protocol.messages import Level
 from recado.protocol.subscription import Subscription
