@@ -11,7 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -60,6 +60,14 @@ def _has(need: str) -> bool:
     if need not in _known:
         _known[need] = CHECKS[need]() if need in CHECKS else shutil.which(need) is not None
     return _known[need]
+
+
+@pytest.fixture(autouse=True)
+def _same_signals() -> Iterator[None]:
+    """Commands let a closed pipe end their process; the tests' own goes on as before."""
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python begins
+    yield
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 def pytest_configure(config: pytest.Config) -> None:

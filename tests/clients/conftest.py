@@ -1,7 +1,5 @@
 """A fake cluster on real sockets, in a thread of its own, for commands that run their own loop."""
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,14 +91,3 @@ def sockets(tmp_path: Path) -> Iterator[OnSockets]:
     """A running fake cluster."""
     with on_sockets(FakeServer("server-1", Shared()), tmp_path) as there:
         yield there
-
-
-@pytest.fixture(autouse=True)
-def _same_signals() -> Iterator[None]:
-    """Commands let a closed pipe end their process; the tests' own goes on as before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGPIPE)
-    yield
-    signal.signal(signal.SIGPIPE, before)
