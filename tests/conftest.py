@@ -7,6 +7,7 @@ run instead, so that nothing stays untested unnoticed.
 
 import importlib.util
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -51,6 +52,8 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "not-root": lambda: os.geteuid() != 0,
     "node-zeromq": _node_zeromq,
     "packet-capture": _packet_capture,
+    # `ulimit -Hn`: ten thousand connections and what else is open.
+    "11000-open-files": lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[1] >= 11_000,
     "atheris": lambda: importlib.util.find_spec("atheris") is not None,
 }
 _known: dict[str, bool] = {}

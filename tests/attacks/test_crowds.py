@@ -35,7 +35,7 @@ from tests.attacks.crowds import (
 )
 from tests.attacks.secured_town import Cost, Town, ratio, shown, town
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.needs("11000-open-files")]
 
 ATTEMPTS = 2
 ROUNDS = int(os.environ.get("RECADO_CROWD_ROUNDS", "5"))
@@ -58,8 +58,7 @@ Attack = Callable[[], AbstractContextManager[object]]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """A secured town; the caps of connections and handshakes are as people get them."""
-    if not room_for(CONNECTIONS + 1000):
-        pytest.skip(f"needs {CONNECTIONS + 1000} open files (ulimit -n)")
+    assert room_for(CONNECTIONS + 1000)
     with town(tmp_path_factory.mktemp("crowds")) as made:
         yield made
 

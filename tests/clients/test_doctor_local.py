@@ -55,7 +55,7 @@ def test_a_key_that_others_can_read_is_named(node: Path, name: str) -> None:
     assert _cases(_look(node).findings) == set()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.needs("root")  # who alone gives files away
 def test_a_key_of_somebody_else_is_named(node: Path) -> None:
     """A key that belongs to another user than the data directory can't be read by the daemon."""
     os.chown(node / "node.key", 65_534, -1)
