@@ -59,8 +59,11 @@ def measure(directory: Path, *, rounds: int, seconds: float) -> list[Pairs]:
         found.append(_pairs("publish 8 x 64, quorum of 3", ends, load, rounds=rounds))
     with _both(directory, broker=True) as ends:
         for subscribers in SUBSCRIBERS:
+            load = _conversation(subscribers, seconds=seconds)
+            found.append(_pairs(f"8 x 64, {subscribers} subscribers", ends, load, rounds=rounds))
+        for subscribers in SUBSCRIBERS:
             load = _fan_out(subscribers, seconds=seconds)
-            found.append(_pairs(f"broker, {subscribers} subscribers", ends, load, rounds=rounds))
+            found.append(_pairs(f"broker alone, {subscribers} subscr.", ends, load, rounds=rounds))
     return found
 
 
@@ -166,6 +169,58 @@ def _take(socket: Frames) -> int:
 
 
 # Spreading ----------------------------------------------------------------------------------------
+
+
+def _conversation(subscribers: int, *, seconds: float) -> Callable[[Cluster], Measured]:
+    """Published at a server, heard through the broker: a message counts once everybody has it."""
+
+    def load(of: Cluster) -> Measured:
+        heading = topic(CHANNEL) if of.keys is None else public_topic(CHANNEL)
+        listening = [of.dial(zmq.SUB, of.address(1, "xpub"), node="broker") for _ in range(subscribers)]
+        sockets = [of.dial(zmq.DEALER, of.address(1), node="server-1") for _ in range(8)]
+        try:
+            for end in listening:
+                end.setsockopt(zmq.SUBSCRIBE, heading)
+            _everybody_hears(sockets, listening)
+            before, start, said = of.used(), time.monotonic(), 0
+            while time.monotonic() < start + seconds:
+                answered = _publish(sockets, 64, "local", seconds=0.0)
+                for end in listening:
+                    _hear(end, answered)
+                said += answered
+            used, passed = of.used() - before, time.monotonic() - start
+        finally:
+            for end in [*listening, *sockets]:
+                end.close()
+        return Measured(1e6 * used.whole / said, 1e6 * used.loop / said, said / passed)
+
+    return load
+
+
+def _everybody_hears(sockets: Sequence[Frames], listening: Sequence[Frames]) -> None:
+    """Publish until everybody has heard, then read until it is quiet."""
+    deaf, end = set(listening), time.monotonic() + 30.0
+    while deaf:
+        if time.monotonic() > end:
+            raise RuntimeError(f"{len(deaf)} subscribers hear nothing")
+        _publish(sockets, 1, "local", seconds=0.0)
+        deaf -= {one for one in deaf if one.poll(10)}
+    for one in listening:
+        while one.poll(100):
+            one.recv_multipart()
+
+
+def _hear(end: Frames, messages: int) -> None:
+    """So many messages, alone or in runs."""
+    while messages > 0:
+        messages -= _messages_in(end.recv_multipart()[1])
+
+
+def _messages_in(body: bytes) -> int:
+    """How many a frame holds, by MessagePack's header alone."""
+    if body[0] & 0xF0 == 0x90:
+        return body[0] & 0x0F
+    return int.from_bytes(body[1:3], "big") if body[0] == 0xDC else 1
 
 
 def _fan_out(subscribers: int, *, seconds: float) -> Callable[[Cluster], Measured]:

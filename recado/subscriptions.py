@@ -216,22 +216,27 @@ class Subscription:
         while True:
             await self._queue.room()
             batch = await self._subscriber.receive_batch()
-            followers = list(self._followers.values())
-            for follower in followers:
+            for follower in self._followers.values():
                 follower.heard()
             for topic, frame in batch:
+                await self._queue.room()  # a frame may hold a run of many
                 try:
-                    body = codec.decode_publication(frame)
+                    bodies = codec.decode_publications(frame)
                 except Malformed:
                     continue  # anybody can publish in open mode
-                if topic == BEACON_TOPIC:
-                    self._connection.stamps.heard(body)
-                    self._connection.copies.heard(body)
-                for follower in followers:
-                    if topic == BEACON_TOPIC:
-                        follower.beacon(body)
-                    elif topic == follower.topic:
-                        follower.published(body)
+                followers = tuple(self._followers.values())
+                for body in bodies:
+                    self._heard(topic, body, followers)
+
+    def _heard(self, topic: bytes, body: dict[str, Any], followers: tuple[Follower, ...]) -> None:
+        if topic == BEACON_TOPIC:
+            self._connection.stamps.heard(body)
+            self._connection.copies.heard(body)
+        for follower in followers:
+            if topic == BEACON_TOPIC:
+                follower.beacon(body)
+            elif topic == follower.topic:
+                follower.published(body)
 
     async def _until_closed(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:

@@ -5,11 +5,13 @@ subscribers repair the gap from the history.  Beacons tell them of a gap they ca
 
 In secured mode what is private has a topic that changes when somebody loses the right to it.  The old one
 gets a last word, repeated for a while, at which those who still may ask the history for the new one.  Beacons
-go to everybody, so they call what is private by a name that only its members can make out.
+go to everybody, so they call what is private by a name that only its members can make out.  What one commit
+has published to one topic shares frames there (`in_runs`).
 """
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import trio
 
@@ -18,7 +20,7 @@ from daemons.server.election import Elections, epoch_of
 from daemons.server.node import Node
 from recado.protocol import codec
 from recado.protocol.errors import Malformed
-from recado.protocol.limits import WINDOW_ENTRIES_MAX
+from recado.protocol.limits import PUBLICATIONS_OF_RUN_MAX, RUN_BYTES_MAX, WINDOW_ENTRIES_MAX
 from recado.protocol.messages import Entry, Epoch, Kind
 from recado.protocol.names import UNKNOWN_NAME
 from recado.protocol.publications import (
@@ -106,26 +108,27 @@ class Announcements:
 
     def _publish_batch(self, batch: list[Entry]) -> None:
         # Own entries were checked before they were appended: each of them can be shown.
-        made = [self._publication(entry) for entry in batch]
-        self._out.publish([publication for publication in made if publication is not None])
+        spoken = [spoken for entry in batch if (spoken := self._spoken(entry)) is not None]
+        if self._secured:
+            # The stamps of a batch rise: who believes a topic's last one has followed the others.
+            for body in dict(spoken).values():
+                self._node.tags.vouch(body, body["clock"])
+        made = [Publication(heading, codec.pack(body)) for heading, body in spoken]
+        self._out.publish(in_runs(made) if self._secured else made)
         for entry in {entry.target: entry for entry in batch}.values():
             self._remember(entry.target or b"", entry.origin, entry.seq)
 
-    def _publication(self, entry: Entry) -> Publication | None:
-        """None if the topic is not known: the receiver, of whom nobody told, has no name yet."""
+    def _spoken(self, entry: Entry) -> tuple[bytes, dict[str, Any]] | None:
+        """Topic and body; None if the topic is not known: the receiver, of whom nobody told, has no name yet."""
         node = self._node
         author = self._name_of(entry.author)
         if isinstance(entry.target, str):
-            body = channel_message(entry, user=author)
-            node.tags.vouch(body, entry.lamport)
-            return Publication(node.topics.channel(entry.target), codec.pack(body))
+            return node.topics.channel(entry.target), channel_message(entry, user=author)
         dst = self._name_of(entry.target)
         topic_of = node.topics.of_user(entry.target or b"") if self._secured else topic(dst)
         if dst == UNKNOWN_NAME or topic_of is None:
             return None
-        body = user_message(entry, src=author, dst=dst)
-        node.tags.vouch(body, entry.lamport)
-        return Publication(topic_of, codec.pack(body))
+        return topic_of, user_message(entry, src=author, dst=dst)
 
     def _name_of(self, uid: bytes | None) -> str:
         shown = self._node.accounts.shown(uid) if self._secured and uid is not None else None
@@ -233,6 +236,25 @@ class Announcements:
             return
         if said.data.get("coordinator") != self._node.name:
             self._elections.heard(epoch_of(said.data.get("epoch")))
+
+
+def in_runs(made: Sequence[Publication]) -> list[Publication]:
+    """Publications of one topic in frames that they share, each topic's in their order.
+
+    CURVE encrypts every frame for every subscriber by itself: what was committed together costs the broker
+    once.  Only in secured mode, where no subscriber is somebody else's program that expects one a frame.
+    """
+    runs: list[tuple[bytes, list[bytes]]] = []
+    open_runs: dict[bytes, tuple[list[bytes], int]] = {}
+    for heading, body in made:
+        run, size = open_runs.get(heading, ([], 0))
+        size += len(body)
+        if not run or len(run) == PUBLICATIONS_OF_RUN_MAX or size > RUN_BYTES_MAX:
+            run, size = [], len(body)
+            runs.append((heading, run))
+        run.append(body)
+        open_runs[heading] = run, size
+    return [Publication(heading, run[0] if len(run) == 1 else codec.pack_run(run)) for heading, run in runs]
 
 
 def takes_away(entry: Entry) -> bool:

@@ -5,6 +5,7 @@ checked against `messages`; what does not fit raises `Malformed`, never anything
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgpack
@@ -19,6 +20,7 @@ from recado.protocol.limits import (
     NESTING_MAX,
     PEER_FRAME_BYTES_MAX,
     PEER_MAP_ITEMS_MAX,
+    PUBLICATIONS_OF_RUN_MAX,
     REQUEST_FRAME_BYTES_MAX,
     TEXT_BYTES_MAX,
 )
@@ -34,7 +36,8 @@ CURSOR_SERVICES = frozenset({"history", "audit"})
 # Fields of clients that are version vectors: a component for each start of each server, for years.
 _VECTOR_FIELDS = frozenset({"session", "since", "have"})
 
-_pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+_packer = msgpack.Packer(use_bin_type=True, autoreset=True)
+_pack, _pack_array_header = _packer.pack, _packer.pack_array_header
 # Walks over a value without making it: what claims more items than it has is refused before room is made.
 _walk = msgspec.msgpack.Decoder(msgspec.Raw).decode
 
@@ -170,3 +173,17 @@ def decode_publication(frame: bytes) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise Malformed("a publication is a map")
     return raw
+
+
+def decode_publications(frame: bytes) -> list[dict[str, Any]]:
+    """The body frame of a publication, or of a run of them (`pack_run`).  Raises `Malformed`."""
+    raw = unpack(frame)
+    run = raw if isinstance(raw, list) else [raw]
+    if len(run) > PUBLICATIONS_OF_RUN_MAX or not all(isinstance(body, dict) for body in run):
+        raise Malformed(f"a publication is a map, or a list of at most {PUBLICATIONS_OF_RUN_MAX} maps")
+    return run
+
+
+def pack_run(bodies: Sequence[bytes]) -> bytes:
+    """Packed publications of one topic as one frame, a list of maps."""
+    return _pack_array_header(len(bodies)) + b"".join(bodies)

@@ -40,7 +40,8 @@ RULE_TEXT_BYTES_MAX: Final = 1 * KIB  # of one text in it: a channel's topic
 REASON_BYTES_MAX: Final = 512  # of the reason given for a rule
 
 # Users and channels --------------------------------------------------------------------------
-USER_KEYS_MAX: Final = 32  # of one user, revoked ones too; beyond it: refused
+USER_KEYS_MAX: Final = 32  # of one user, revoked ones and SSH keys too; beyond it: refused
+SESSION_KEYS_MAX: Final = 256  # of one user, made by nodes for logins over SSH, revoked ones too
 CHANNEL_RULES_MAX: Final = 10_000  # of one channel in all its life; beyond it only operators add some
 INVITATIONS_MAX: Final = 1000  # neither used, taken back nor expired, of all users; beyond it: refused
 BUCKETS_MAX: Final = 65_536  # users, channels, addresses whose rate is remembered, of each kind
@@ -99,6 +100,8 @@ LARGE_REPLY_BYTES: Final = 64 * KIB  # from here on replies are also bounded by 
 LARGE_REPLIES_BYTES_QUEUED_MAX: Final = 16 * MIB  # to one client that does not read; beyond it: dropped
 LISTENER_REQUESTS_QUEUED_MAX: Final = 256  # of one client; beyond it TCP holds the client back
 PUBLICATIONS_QUEUED_MAX: Final = 10_000  # to one subscriber that does not read; beyond it: dropped
+PUBLICATIONS_OF_RUN_MAX: Final = 64  # that share a frame in secured mode
+RUN_BYTES_MAX: Final = 16 * KIB  # of them, unless one alone is larger: slow subscribers cost no more by runs
 MEMORY_REQUESTS_QUEUED_MAX: Final = 8192  # at one listener of the in-memory network; beyond it: refused
 RELEASED_ADDRESSES_MAX: Final = 64  # remembered, to wait for when they are bound again
 TOPIC_FRAME_BYTES_MAX: Final = 1024  # a subscription at the broker; larger ones close the connection
@@ -157,6 +160,7 @@ ADDRESS_BYTES_MAX: Final = 256  # an address as a server states it
 ROSTER_BYTES_MAX: Final = 2 * MIB  # its file: every server that can be registered, with keys to spare
 ROSTER_KEYS_MAX: Final = 64  # keys, signing keys or addresses of one entry
 LOCAL_ACCOUNTS_MAX: Final = 4096  # Unix users of a host that are told in its configuration
+SSH_ACCOUNTS_MAX: Final = 64  # Unix users of a host whose login over SSH is the messenger
 
 # Election ------------------------------------------------------------------------------------
 EPOCH_LIMIT: Final = 2**53 - 2**40  # exact in a double

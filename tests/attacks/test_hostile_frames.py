@@ -33,6 +33,7 @@ DECODERS: dict[str, Decoder] = {
     "a request": codec.decode_request,
     "a reply": codec.decode_reply,
     "a publication": codec.decode_publication,
+    "publications": codec.decode_publications,
 }
 
 
