@@ -8,7 +8,7 @@ MODULES := tests/system/node/node_modules/.package-lock.json
 # What `make up ARGS="--servers 5"` hands on.
 ARGS ?=
 
-.PHONY: check lint types floors quick test torture up storm bench docs clean
+.PHONY: check lint types floors quick test torture up storm bench docs deb clean
 
 check: lint types floors quick
 
@@ -56,6 +56,10 @@ bench: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m tests.house
+
+# build/recado_VERSION_ARCH.deb, for Debian 12; ARGS="--architecture arm64".
+deb: $(STAMP)
+	@$(BIN)/python packaging/deb/build.py $(ARGS)
 
 # The data in var/ is not a by-product and stays; `recado down --wipe` removes it.
 clean:

@@ -12,7 +12,7 @@ import pytest
 from recado.texts import ERRORS
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("recado", "storage", "daemons", "clients", "tests", "bench")
+ROOMS = ("recado", "storage", "daemons", "clients", "packaging", "tests", "bench")
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 # Paths and hosts of the machines where this was written, and of services that are no part of it.
