@@ -119,7 +119,7 @@ class Announcements:
             self._remember(entry.target or b"", entry.origin, entry.seq)
 
     def _spoken(self, entry: Entry) -> tuple[bytes, dict[str, Any]] | None:
-        """Topic and body; None if the topic is not known: the receiver, of whom nobody told, has no name yet."""
+        """Topic and body; None if it is not known: the receiver, of whom nobody told, has no name yet."""
         node = self._node
         author = self._name_of(entry.author)
         if isinstance(entry.target, str):

@@ -13,7 +13,7 @@ from recado.protocol.limits import PUBLICATIONS_OF_RUN_MAX, RUN_BYTES_MAX
 from recado.protocol.publications import public_topic
 from recado.wire.ports import Publication
 from tests.daemons.server.disks import Brake
-from tests.daemons.server.people import people
+from tests.daemons.server.people import People, people
 from tests.daemons.server.secured_bench import CLUSTER_KEY
 from tests.daemons.server.test_announcements import listening
 
@@ -64,7 +64,7 @@ def test_what_is_no_run_of_maps_is_malformed(frame: bytes) -> None:
 async def test_what_one_commit_publishes_is_one_frame(autojump_clock: trio.abc.Clock) -> None:
     """Ten messages that waited for one commit: one frame, in their order, the last stamp with its tag."""
     brake = Brake()
-    async with people("server-1", of=2) as cluster, listening(cluster) as ear:
+    async with people("server-1", of=2, kind=People) as cluster, listening(cluster) as ear:
         await cluster.login("ana")
         await cluster.done("ana", "channel", channel="c", user="ana")
         await cluster.start("server-2", committer=brake)
@@ -79,7 +79,7 @@ async def test_what_one_commit_publishes_is_one_frame(autojump_clock: trio.abc.C
         frames = ear.named(public_topic("c"))
     (run,) = [frame for frame in frames if isinstance(frame, list)]
     stamps = [body["clock"] for body in run]
-    assert len(run) >= 9 and stamps == sorted(stamps)
-    assert [is_tagged(CLUSTER_KEY, body["clock"], body.get("ctag")) for body in run] == [False] * (
-        len(run) - 1
-    ) + [True]
+    tagged = [is_tagged(CLUSTER_KEY, body["clock"], body.get("ctag")) for body in run]
+    assert len(run) >= 9
+    assert stamps == sorted(stamps)
+    assert tagged == [False] * (len(run) - 1) + [True]
