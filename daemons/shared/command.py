@@ -18,6 +18,12 @@ CONFIG_VARIABLE = "RECADO_CONFIG"
 
 def main_of(program: Program, main: Main, *, arguments: Sequence[str] | None = None) -> NoReturn:
     """Read the configuration, run `main` as a process, leave with its exit code."""
+    command_of(program, main)(args=arguments, prog_name=f"recado-{program}")
+    raise AssertionError("click leaves by SystemExit")
+
+
+def command_of(program: Program, main: Main) -> click.Command:
+    """The command that does that; manual pages are made of it too."""
     name = f"recado-{program}"
 
     @click.command(name, help=f"Run {name} until SIGTERM or Ctrl-C.")
@@ -46,8 +52,7 @@ def main_of(program: Program, main: Main, *, arguments: Sequence[str] | None = N
 
         sys.exit(run(living, name=config.node.name or program))
 
-    command(args=arguments, prog_name=name)
-    raise AssertionError("click leaves by SystemExit")
+    return command
 
 
 def configuration(program: Program, *, path: Path | None, given: Sequence[str]) -> Config:

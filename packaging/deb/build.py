@@ -78,7 +78,7 @@ def pack(
     own = wheels.own_wheel(source, house, to.parent / "own")
     wheels.unpack(house, own, architecture, into=tree / layout.MODULES)
     layout.lay(source, tree)
-    described(source, tree, release)
+    described(source, tree, release, native=architecture.machine == os.uname().machine)
     layout.compiled(tree)
     size = layout.settled(tree, release.epoch)
     layout.control(tree, release, architecture.debian, size=size)
@@ -90,19 +90,20 @@ def pack(
     )
 
 
-def described(source: Path, tree: Path, release: layout.Release) -> None:
-    """Manual pages and completion, told by the programs that are in the tree."""
+def described(source: Path, tree: Path, release: layout.Release, *, native: bool) -> None:
+    """Manual pages and completion, told by the programs that are in the tree.
+
+    Those of another architecture can't run here: then it is our own modules with this machine's libraries.
+    """
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(tree / layout.MODULES if native else source),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "SOURCE_DATE_EPOCH": str(release.epoch),
+    }
     for script in ("manual.py", "completion.py"):
-        if (source / "packaging/deb" / script).exists():
-            env = {
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(tree / layout.MODULES),
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "SOURCE_DATE_EPOCH": str(release.epoch),
-            }
-            subprocess.run(
-                [sys.executable, str(source / "packaging/deb" / script), str(tree)], check=True, env=env
-            )
+        told = [sys.executable, str(source / "packaging/deb" / script), str(tree)]
+        subprocess.run(told, check=True, env=env)
 
 
 def sums(tree: Path, epoch: int) -> None:
