@@ -41,6 +41,32 @@ class Community(Writing):
         """End a key for ever: whoever has it is a stranger from now on, and its subscriptions fall silent."""
         return await self._about_user("revoke_key", user, key=key, reason=reason, how=how)
 
+    async def add_ssh_key(
+        self, ssh_key: str, *, user: str | None = None, reason: str | None = None, **how: Unpack[How]
+    ) -> Receipt:
+        """A public key of SSH (``TYPE BASE64``) opens nodes' accounts for this user; as `add_key`."""
+        return await self._about_user("add_ssh_key", user, ssh_key=ssh_key, reason=reason, how=how)
+
+    async def revoke_ssh_key(
+        self, fingerprint: str, *, user: str | None = None, reason: str | None = None, **how: Unpack[How]
+    ) -> Receipt:
+        """End an SSH key for ever, and with it what nodes do for who has come with it."""
+        return await self._about_user("revoke_ssh_key", user, ssh=fingerprint, reason=reason, how=how)
+
+    async def register(self, user: str, *, reason: str | None = None, **how: Unpack[How]) -> Receipt:
+        """For operators: a user without a key on our wire, for who is to come with one of SSH.
+
+        Raises `NameTaken`.
+        """
+        return await self._about_user("register", user, reason=reason, how=how)
+
+    async def session_key(self, key: str, *, fingerprint: str, **how: Unpack[How]) -> str:
+        """For a node's account for logins over SSH: `key` (Z85) is good for whose SSH key has opened it, as
+        long as that one is.  The user's name.  Raises `KeyUnknown`.
+        """
+        _, told = await self._write_and_hear("session_key", {"ssh": fingerprint, "key": key}, **how)
+        return str(told.get("user", ""))
+
     async def suspend(self, user: str, *, reason: str | None = None, **how: Unpack[How]) -> Receipt:
         """For operators: no request of this user is served until `restore`."""
         return await self._about_user("suspend", user, reason=reason, how=how)

@@ -53,6 +53,8 @@ def _open(config: Config) -> Iterator[Found]:
             )
     if config.security.local_listen:
         yield "security.local_listen", "empty without security.roster: in open mode nobody is identified"
+    if config.security.ssh_accounts:
+        yield "security.ssh_accounts", "empty without security.roster: in open mode nobody is identified"
 
 
 def _secured(config: Config) -> Iterator[Found]:
@@ -69,6 +71,8 @@ def _secured(config: Config) -> Iterator[Found]:
     accounts = config.security.local_accounts
     if accounts and not config.security.local_listen:
         yield "security.local_listen", "an ipc:// address for security.local_accounts"
+    if config.security.ssh_accounts and not config.security.local_listen:
+        yield "security.local_listen", "an ipc:// address for security.ssh_accounts"
     for twice, count in Counter(account.partition("=")[0] for account in accounts).items():
         if count > 1:
             yield "security.local_accounts", f"one name for the user id {twice}"

@@ -4,6 +4,7 @@
 is in force and takes new files and settings on SIGHUP, all or nothing.
 """
 
+import pwd
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 
 from recado.keys import Identity, KeyFileError, read_cluster_key, read_identity
 from recado.protocol.limits import REGISTERED_SERVERS_MAX
+from recado.protocol.policy import SSH_ACCOUNT
 from recado.roster import Roster, RosterError
 from recado.service_credentials import credential_path
 from recado.settings import Config
@@ -201,9 +203,24 @@ def _book(config: Config, roster: Roster) -> AddressBook:
 
 
 def local_account(config: Config, uid: int) -> str | None:
-    """The user that a Unix user is at `security.local_listen`; `ANY_USER` for a gateway; None: nobody."""
+    """The user that a Unix user is at `security.local_listen`; None: nobody.
+
+    `ANY_USER` for a gateway, `policy.SSH_ACCOUNT` for one whose login over SSH is the messenger.
+    """
+    if any(_unix_uid(account) == uid for account in config.security.ssh_accounts):
+        return SSH_ACCOUNT
     accounts = (account.partition("=") for account in config.security.local_accounts)
     return next((name for number, _, name in accounts if int(number) == uid), None)
+
+
+def _unix_uid(account: str) -> int | None:
+    """The user id of a Unix user told by it or by name; None if this host has no such name."""
+    if account.isdecimal():
+        return int(account)
+    try:
+        return pwd.getpwnam(account).pw_uid
+    except KeyError:
+        return None
 
 
 class Rate(NamedTuple):

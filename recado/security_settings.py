@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from recado.protocol.limits import LOCAL_ACCOUNTS_MAX
+from recado.protocol.limits import LOCAL_ACCOUNTS_MAX, SSH_ACCOUNTS_MAX
 from recado.setting_types import Section
 
 PerSecond = Annotated[float, Meta(ge=0, le=1_000_000)]
 Burst = Annotated[int, Meta(ge=0, le=1_000_000)]
-LocalAccount = Annotated[str, Meta(pattern=r"^[0-9]{1,10}=(\*|[^\s=][^\x00-\x1f]{0,63})$")]
+UnixAccount = Annotated[str, Meta(pattern=r"^([0-9]{1,10}|[a-z_][a-z0-9_-]{0,30}\$?)$")]
+LocalAccount = Annotated[str, Meta(pattern=r"^[0-9]{1,10}=(\*|[^\s=*][^\x00-\x1f]{0,63})$")]
 
 
 class Security(Section, frozen=True, kw_only=True):
@@ -60,6 +61,14 @@ class Security(Section, frozen=True, kw_only=True):
             max_length=LOCAL_ACCOUNTS_MAX,
             description="Who they are there, `UID=NAME` each; `UID=*` is a gateway that may speak for any "
             "registered user.",
+        ),
+    ] = ()
+    ssh_accounts: Annotated[
+        tuple[UnixAccount, ...],
+        Meta(
+            max_length=SSH_ACCOUNTS_MAX,
+            description="Unix users of this host, by name or UID, whose login over SSH is the messenger: "
+            "they speak there for users whose SSH key has opened it.",
         ),
     ] = ()
 

@@ -9,12 +9,18 @@ from recado.values import Key, key_of, optional, texts, whole
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserKey:
-    """A public key of a user, in Z85.  `since` and `revoked` in UNIX seconds; `revoked` None: it is good."""
+    """A public key of a user, in Z85.  `since` and `revoked` in UNIX seconds; `revoked` None: it is good.
+
+    Of an SSH key `key` is the fingerprint and `ssh_key` the key, ``TYPE BASE64``.  `via`: the fingerprint of
+    the SSH key for whose logins a node made this key, which is good as long as that one is.
+    """
 
     key: str
     since: int
     revoked: int | None = None
     reason: str | None = None
+    ssh_key: str | None = None
+    via: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +118,8 @@ def _user_key(data: Mapping[str, Any]) -> UserKey:
         since=whole(data.get("since")) or 0,
         revoked=whole(data.get("revoked")),
         reason=optional(data, "reason", str),
+        ssh_key=optional(data, "ssh_key", str),
+        via=optional(data, "via", str),
     )
 
 

@@ -97,6 +97,7 @@ ERRORS: dict[str, Text] = {
     ),
     "name_confusable": Text("Nome que se confunde com outro", "The name could be taken for another one"),
     "key_unknown": Text("Chave desconhecida; faça login primeiro", "That key is nobody's; log in first"),
+    "ssh_key_unknown": Text("Chave SSH de ninguém", "That SSH key is nobody's"),
     "key_revoked": Text("Chave revogada", "That key was revoked"),
     "not_you": Text("Este nome não é o seu", "That name is not yours"),
     "suspended": Text("Usuário suspenso", "The user is suspended"),

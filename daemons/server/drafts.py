@@ -10,7 +10,7 @@ from recado.protocol import names
 from recado.protocol.entry import hash16, names_extra
 from recado.protocol.errors import Refused
 from recado.protocol.messages import CreateChannel, Kind, Level, Login, Message, Publish, Write
-from recado.protocol.rule_messages import ChannelRule, Invite, UserRule
+from recado.protocol.rule_messages import ChannelRule, Invite, SessionKey, UserRule
 
 Content = tuple[int, str | bytes | None, bytes]  # kind, target, hash of the body
 LEVELS = {level.value: level for level in Level}
@@ -56,6 +56,9 @@ def request_id(call: Call) -> bytes | None:
             parts = ("message", src.strip(), dst.strip(), text)
         case UserRule(user=user, do=do, who=who, key=key, role=role, token=token):
             parts = ("user_rule", user.strip(), do, who or "", key or "", role or "", token or "")
+            parts += tuple(filter(None, (asked.ssh_key, asked.ssh)))
+        case SessionKey(ssh=ssh, key=session):
+            parts = ("session_key", ssh, session)
         case ChannelRule(user=user, channel=channel, do=do, who=who, text=said):
             parts = ("channel_rule", user.strip(), channel.strip(), do, who or "", said or "")
         case Invite(user=user, reason=reason):

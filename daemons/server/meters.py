@@ -11,7 +11,9 @@ from daemons.shared.observe_metrics import Histogram
 
 ROOM_SECONDS: Final = 10.0  # between two looks at the file system
 OTHER: Final = "other"  # services that are none, by whatever name
-_WRITES: Final = frozenset({"login", "channel", "publish", "message", "user_rule", "channel_rule", "invite"})
+_WRITES: Final = frozenset(
+    {"login", "channel", "publish", "message", "user_rule", "channel_rule", "invite", "session_key"}
+)
 _DONE: Final = "OK"
 
 

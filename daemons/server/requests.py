@@ -54,6 +54,7 @@ def client_services(writes: Writes, reads: Reads, rules: Rules, rule_reads: Rule
         "history_messages": reads.history,
         "audit": reads.audit,
         "user_rule": rules.user_rule,
+        "session_key": rules.keys.session_key,
         "invite": rules.invite,
         "channel_rule": rules.channel_rule,
         "user_keys": rule_reads.user_keys,

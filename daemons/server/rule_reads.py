@@ -6,8 +6,9 @@ from daemons.server.accounts import Speaker
 from daemons.server.calls import Call
 from daemons.server.drafts import Missing
 from daemons.server.node import Node
-from recado.protocol import names, rules
+from recado.protocol import names, rules, ssh_keys
 from recado.protocol.errors import Refused
+from recado.protocol.identities import HeldKey
 from recado.protocol.limits import HISTORY_MESSAGES_DEFAULT, HISTORY_MESSAGES_MAX
 from recado.protocol.messages import Entry, Kind
 from recado.protocol.policy import Role, actor_of
@@ -33,10 +34,11 @@ class RuleReads:
         own = call.actor.role is Role.OPERATOR or (call.actor.user or user) == user
         keys = [
             {
-                "key": names.key_text(held.key),
+                "key": held.text,
                 "since": held.since_ms // 1000,
                 "revoked": None if held.revoked_ms is None else held.revoked_ms // 1000,
                 "reason": held.reason if own else None,
+                **_of_ssh(held),
             }
             for held in node.accounts.identities.keys(user.uid)
         ]
@@ -109,7 +111,8 @@ class RuleReads:
             whom = rules.uid_of_hex(said.who)
             return {**told, "who": None if whom is None else self._name(whom), "text": said.text}
         # Of an invitation the log knows a hash, which is what takes it back.
-        return {**told, "role": said.role, "public_key": said.key, "token": said.token}
+        ssh = said.ssh if said.ssh_key is None else _fingerprint(said.ssh_key)
+        return {**told, "role": said.role, "public_key": said.key or ssh, "token": said.token}
 
     def whois(self, call: Call, asked: Whois) -> None:
         """A broker asks whose key this is: the name as people see it, under which topics are granted."""
@@ -129,3 +132,15 @@ class RuleReads:
 
     def _names(self, uids: set[bytes]) -> list[str]:
         return sorted(self._name(uid) for uid in uids)
+
+
+def _of_ssh(held: HeldKey) -> dict[str, str]:
+    """What only SSH keys have, and keys that nodes made for logins with one."""
+    if held.ssh_key is not None:
+        return {"ssh_key": held.ssh_key}
+    return {} if held.via is None else {"via": ssh_keys.fingerprint_of(held.via)}
+
+
+def _fingerprint(text: str) -> str | None:
+    key = ssh_keys.key_of(text)
+    return None if key is None else key.fingerprint

@@ -10,12 +10,13 @@ from typing import Final
 from daemons.server.accounts import Speaker
 from daemons.server.calls import Call
 from daemons.server.drafts import Draft, Missing
+from daemons.server.key_rules import Keys
 from daemons.server.node import Node
 from daemons.server.registration import invitation_hash
 from daemons.server.writes import Writes
 from recado.protocol import names
 from recado.protocol.errors import Refused
-from recado.protocol.limits import INVITATIONS_MAX, USER_KEYS_MAX
+from recado.protocol.limits import INVITATIONS_MAX
 from recado.protocol.messages import Kind, Write
 from recado.protocol.policy import Role, may_rule
 from recado.protocol.rule_messages import ChannelRule, Invite, UserRule
@@ -30,9 +31,9 @@ from recado.protocol.rules import (
     user_deed_of,
 )
 from recado.texts import wire_text
-from recado.wire.ports import Principal
 
-_NOT_ASKED_FOR: Final = frozenset({"invite", "prove_key"})  # the one has a service, the other is a login
+_NOT_ASKED_FOR: Final = frozenset({"invite", "prove_key", "add_session"})  # a service or a login of their own
+_OF_SHARED_ACCOUNTS: Final = frozenset({"revoke_key", "revoke_ssh_key"})  # which make no keys
 TOKEN_BYTES: Final = 15  # 20 characters of base 64 would do; in hexadecimal 30
 
 
@@ -43,14 +44,18 @@ class Rules:
         self._node = node
         self._writes = writes
         self._accounts = node.accounts
+        self.keys = Keys(node, writes)
 
     # Users --------------------------------------------------------------------------------------
 
     def user_rule(self, call: Call, asked: UserRule) -> None:
         speaker = self._accounts.ruler(call.actor, asked.user, key=call.principal.key)
+        name = names.user_name(asked.user if asked.who is None else asked.who)
+        if asked.do == "register":
+            self._register(call, asked, speaker, name)
+            return
         if asked.do not in USER_DEEDS or asked.do in _NOT_ASKED_FOR:
             raise _refused("rule_invalid")
-        name = names.user_name(asked.user if asked.who is None else asked.who)
         about = self._accounts.find(name)
         if about is None or self._accounts.identities.user(about) is None:
             about = self._unknown(call, asked, speaker, name)
@@ -61,6 +66,8 @@ class Rules:
         said = UserDeed(
             do=asked.do,
             key=asked.key,
+            ssh_key=asked.ssh_key,
+            ssh=asked.ssh,
             role=asked.role,
             token=asked.token,
             reason=asked.reason or None,
@@ -72,7 +79,7 @@ class Rules:
         draft = Draft(kind=Kind.USER_RULE, author=speaker.uid, target=about, body=body)
         if self._writes.known(call, draft, asked):
             return
-        self._check_key(speaker, about, said)
+        self.keys.check(speaker, about, said)
         self._keep(call, draft, asked, speaker)
         self._node.log.info("user rule", user=speaker.name, rule=said.do, about=name)
 
@@ -86,45 +93,23 @@ class Rules:
         if key is None:
             raise _refused("key_invalid")
         uid = names.key_uid(key, name)
-        self._check_key(speaker, uid, UserDeed(do="add_key", key=asked.key))
+        self.keys.check(speaker, uid, UserDeed(do="add_key", key=asked.key))
         self._writes.registration.register(call, asked, name=name, key=key, bot=asked.role == Role.BOT)
         return None
+
+    def _register(self, call: Call, asked: UserRule, speaker: Speaker, name: str) -> None:
+        """An operator registers somebody who has no key on our wire, and perhaps one of SSH."""
+        if not speaker.operator:
+            raise _refused("operators_only")
+        bot = asked.role == Role.BOT
+        self._writes.registration.register(call, asked, name=name, key=b"", bot=bot)
 
     def _may(self, call: Call, asked: UserRule, speaker: Speaker, about: bytes) -> bool:
         if not self._accounts.secured:
             return about == speaker.uid and asked.do in ("add_key", "revoke_key")
-        if call.actor.role is Role.GATEWAY:
-            return about == speaker.uid and asked.do == "revoke_key"  # a shared account makes no keys
+        if call.actor.role is Role.GATEWAY or self._accounts.identities.session_of(call.principal.key):
+            return about == speaker.uid and asked.do in _OF_SHARED_ACCOUNTS
         return may_rule(call.actor, asked.do, about=about)
-
-    def _check_key(self, speaker: Speaker, about: bytes, said: UserDeed) -> None:
-        identities = self._accounts.identities
-        key = names.key_bytes(said.key or "")
-        if key is None:
-            return
-        held = [one for one in identities.keys(about) if one.revoked_ms is None]
-        mine = any(one.key == key for one in held)
-        if said.do == "revoke_key":
-            if not mine:
-                raise _refused("key_missing")
-            if len(held) == 1 and not speaker.operator:
-                raise _refused("key_last")
-        elif said.do == "add_key":
-            security = self._node.security
-            problem = identities.addition_problem(key, about)
-            if problem is None and security and self._is_another(security.roster.role_of(key), about):
-                problem = "key_taken"
-            if problem is not None:
-                raise _refused(problem)
-            if len(identities.keys(about)) >= USER_KEYS_MAX:
-                raise _refused("keys_full")
-
-    def _is_another(self, listed: Principal | None, about: bytes) -> bool:
-        """Whether the roster gives a key to a node, or to an operator of another name."""
-        if listed is None:
-            return False
-        user = self._accounts.identities.user(about)
-        return listed.role != "operator" or (user is not None and listed.name not in (user.name, user.shown))
 
     def invite(self, call: Call, asked: Invite) -> None:
         """A token for one registration; a repetition of the request gets the same one."""

@@ -11,6 +11,8 @@ need not agree on an order and a late entry moves only what it must:
   is kept out by another who has added his key to himself.  A revocation by that user, or an operator for
   that user, is for ever, whenever it arrives: nothing can order a thief's entries before it.  The key
   then belongs to nobody.
+- An SSH key is claimed and revoked as any other key.  A *session key* is one that a node made for logins
+  with an SSH key of the user: it is good as long as that one is, and makes no further keys.
 - Role and suspension are those of the largest rule; before any, a login says whether it is a program's.
 - An invitation is open until a login has used it or somebody took it back.
 
@@ -21,7 +23,7 @@ that is decided from the entry alone.  Suspensions and roles are operators' only
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from recado.protocol import names, rules
+from recado.protocol import names, rules, ssh_keys
 from recado.protocol.entry import shape_problem
 from recado.protocol.lookalikes import skeleton
 from recado.protocol.messages import Entry, Kind
@@ -53,12 +55,24 @@ class User(NamedTuple):
 
 
 class HeldKey(NamedTuple):
-    """One key of a user; `revoked_ms` is None while it is good."""
+    """One key of a user; `revoked_ms` is None while it is good.
+
+    Of an SSH key `key` is its ident and `ssh_key` its text.  `via`: of a session key, the ident of the SSH
+    key that it is good with.
+    """
 
     key: bytes
     since_ms: int
     revoked_ms: int | None = None
     reason: str | None = None
+    ssh_key: str | None = None
+    via: bytes | None = None
+
+    @property
+    def text(self) -> str:
+        """As people name it: Z85, or an SSH key's fingerprint."""
+        is_ssh = ssh_keys.is_ident(self.key)
+        return ssh_keys.fingerprint_of(self.key) if is_ssh else names.key_text(self.key)
 
 
 class Invitation(NamedTuple):
@@ -103,11 +117,14 @@ class _Deed(NamedTuple):
 class _Person:
     """All that was said of one user id, whether it is registered yet or not."""
 
-    __slots__ = ("claimed", "login", "revoked", "role", "standing")
+    __slots__ = ("claimed", "lasting", "login", "revoked", "role", "sessions", "ssh", "standing")
 
     def __init__(self) -> None:
         self.login: _Login | None = None
         self.claimed: dict[bytes, tuple[Key, int]] = {}  # key → the first claim, its time
+        self.lasting: set[bytes] = set()  # keys claimed in another way than as a session's
+        self.sessions: dict[bytes, set[bytes]] = {}  # session key → idents of the SSH keys it is good with
+        self.ssh: dict[bytes, str] = {}  # ident → the SSH key
         self.revoked: dict[bytes, _Deed] = {}  # key → the first revocation
         self.role: _Deed | None = None
         self.standing: _Deed | None = None  # the last suspension or restoration
@@ -194,9 +211,7 @@ class Identities:
     def owner(self, key: bytes) -> User | None:
         """Whose key it is; None if nobody's, no longer, or of somebody who is not registered here yet."""
         claim = self._owners.get(key)
-        if claim is None or key in self._people[claim.uid].revoked:
-            return None
-        return self.user(claim.uid)
+        return self.user(claim.uid) if claim is not None and self._is_good(key, claim.uid) else None
 
     def is_proved(self, key: bytes) -> bool:
         """Whether who has the key has once logged in with it, or an operator has vouched for it."""
@@ -209,16 +224,16 @@ class Identities:
         if user is None:
             return None
         person = self._people[user.uid]
-        return user if key in person.claimed and key not in person.revoked else None
+        return user if key in person.claimed and self._is_good(key, user.uid) else None
 
     def is_claimed(self, key: bytes) -> bool:
         """Whether the key is or was somebody's: it can't become another user's."""
         return key in self._owners
 
     def is_revoked(self, key: bytes) -> bool:
-        """Whether the key's owner, or an operator, has revoked it."""
+        """Whether the key's owner, or an operator, has revoked it or the SSH key that it depends on."""
         claim = self._owners.get(key)
-        return claim is not None and key in self._people[claim.uid].revoked
+        return claim is not None and self._revocation(key, claim.uid) is not None
 
     def addition_problem(self, key: bytes, uid: bytes) -> str | None:
         """Why the key can't be added to this user, as an error's code."""
@@ -238,12 +253,18 @@ class Identities:
         for key, (_, since_ms) in sorted(person.claimed.items(), key=lambda item: (item[1], item[0])):
             if self._owners[key].uid != uid:
                 continue
-            revoked = person.revoked.get(key)
-            if revoked is None:
-                held.append(HeldKey(key, since_ms))
-            else:
-                held.append(HeldKey(key, since_ms, revoked.wall_ms, revoked.said.reason))
+            revoked = self._revocation(key, uid)
+            via = None if key in person.lasting else min(person.sessions.get(key, ()), default=None)
+            ended_ms = None if revoked is None else revoked.wall_ms
+            reason = None if revoked is None else revoked.said.reason
+            held.append(HeldKey(key, since_ms, ended_ms, reason, person.ssh.get(key), via))
         return held
+
+    def session_of(self, key: bytes) -> set[bytes]:
+        """The SSH keys (idents) with which a session key is good; empty if it is none."""
+        claim = self._owners.get(key)
+        person = None if claim is None else self._people[claim.uid]
+        return set() if person is None or key in person.lasting else person.sessions.get(key, set())
 
     def name_like(self, name: str) -> str | None:
         """Another registered name that people could take for this one (`lookalikes.skeleton`)."""
@@ -264,6 +285,27 @@ class Identities:
         found = (self.invitation(token) for token, _ in in_order)
         return [one for one in found if one is not None and one.is_open(now_ms)]
 
+    def _is_good(self, key: bytes, uid: bytes) -> bool:
+        """Whether a key that this user has claimed is good."""
+        person = self._people[uid]
+        if key in person.revoked:
+            return False
+        return key in person.lasting or any(self._is_mine(ssh, uid) for ssh in person.sessions.get(key, ()))
+
+    def _is_mine(self, ssh: bytes, uid: bytes) -> bool:
+        claim = self._owners.get(ssh)
+        return claim is not None and claim.uid == uid and ssh not in self._people[uid].revoked
+
+    def _revocation(self, key: bytes, uid: bytes) -> _Deed | None:
+        """What ended a key of this user: its own revocation, or those of all that it depends on."""
+        person = self._people[uid]
+        ended = person.revoked.get(key)
+        if ended is not None or key in person.lasting:
+            return ended
+        ends = [person.revoked.get(ssh) for ssh in person.sessions.get(key, ())]
+        known = [end for end in ends if end is not None]
+        return max(known, key=lambda end: end.key) if known and len(known) == len(ends) else None
+
     # The fold -----------------------------------------------------------------------------------
 
     def _shown(self, uid: bytes, name: str) -> str:
@@ -283,6 +325,7 @@ class Identities:
         bearers[author] = min(entry.key, bearers.get(author, entry.key))
         self._alike.setdefault(skeleton(name), set()).add(name)
         if key is not None:
+            person.lasting.add(key)
             self._claim(key, _Claim(False, entry.key, author), wall_ms=entry.wall_ms)
         if said.invite is not None:
             use = (entry.key, author)
@@ -301,10 +344,12 @@ class Identities:
         match said.do:
             case "add_key" | "prove_key" if key is not None:
                 unproved = said.do == "add_key" and said.by != rules.OPERATOR
+                person.lasting.add(key)
                 self._claim(key, _Claim(unproved, deed.key, uid), wall_ms=deed.wall_ms)
             case "revoke_key" if key is not None:
-                before = person.revoked.get(key)
-                person.revoked[key] = deed if before is None or deed.key < before.key else before
+                _revoke(person, key, deed)
+            case "add_ssh_key" | "revoke_ssh_key" | "add_session":
+                self._take_ssh(uid, deed, key)
             case "role":
                 person.role = _later(person.role, deed)
             case "suspend" | "restore":
@@ -315,6 +360,26 @@ class Identities:
                     self._invited[said.token] = deed
             case "revoke_invite" if said.token is not None:
                 self._taken_back.add(said.token)
+
+    def _take_ssh(self, uid: bytes, deed: _Deed, key: bytes | None) -> None:
+        said, person = deed.said, self._people[uid]
+        added = ssh_keys.key_of(said.ssh_key) if said.ssh_key is not None else None
+        ident = ssh_keys.ident_of(said.ssh) if said.ssh is not None else None
+        if said.do == "add_ssh_key" and added is not None:
+            person.lasting.add(added.ident)
+            person.ssh[added.ident] = added.text
+            unproved = said.by != rules.OPERATOR
+            self._claim(added.ident, _Claim(unproved, deed.key, uid), wall_ms=deed.wall_ms)
+        elif said.do == "revoke_ssh_key" and ident is not None:
+            _revoke(person, ident, deed)
+        elif said.do == "add_session" and ident is not None and key is not None:
+            person.sessions.setdefault(key, set()).add(ident)
+            self._claim(key, _Claim(False, deed.key, uid), wall_ms=deed.wall_ms)
+
+
+def _revoke(person: _Person, key: bytes, deed: _Deed) -> None:
+    before = person.revoked.get(key)
+    person.revoked[key] = deed if before is None or deed.key < before.key else before
 
 
 def _later(before: _Deed | None, deed: _Deed) -> _Deed:

@@ -25,6 +25,7 @@ class Role(StrEnum):
     BOT = "bot"  # a user that is a program
     LOCAL = "local"  # a Unix user of the node, not registered yet
     GATEWAY = "gateway"  # a Unix user that may speak for any registered one
+    SSH = "ssh"  # a Unix user whose login over SSH is the messenger
     OPERATOR = "operator"  # by the roster
     SERVER = "server"
     BROKER = "broker"
@@ -34,6 +35,8 @@ class Role(StrEnum):
 PEOPLE: Final = frozenset({Role.USER, Role.BOT, Role.GATEWAY, Role.OPERATOR})
 ANYBODY: Final = frozenset(Role)
 _NEW: Final = PEOPLE | {Role.STRANGER, Role.LOCAL}
+_SSH: Final = frozenset({Role.SSH})
+SSH_ACCOUNT: Final = "*ssh"  # the name of a local principal that is one
 _OPERATORS: Final = frozenset({Role.OPERATOR})
 _SERVERS: Final = frozenset({Role.SERVER})
 _INSPECTORS: Final = PEOPLE | {Role.SERVER, Role.BROKER, Role.REFERENCE}
@@ -56,6 +59,8 @@ SERVER_POLICY: Final[Mapping[str, frozenset[Role]]] = {
     "channel_rule": PEOPLE,  # `channel_rules` says who may what in which channel
     "user_keys": PEOPLE,
     "channel_info": PEOPLE,
+    # Logins over SSH
+    "session_key": _SSH,
     # Operators
     "invite": _OPERATORS,
     "audit_log": _OPERATORS,
@@ -85,7 +90,8 @@ REFERENCE_POLICY: Final[Mapping[str, frozenset[Role]]] = {
     "clock": ANYBODY,
     "status": ANYBODY,
 }
-_OWN_DEEDS: Final = frozenset({"add_key", "revoke_key"})  # of `user_rule`, about oneself
+# Of `user_rule`, about oneself.
+_OWN_DEEDS: Final = frozenset({"add_key", "revoke_key", "add_ssh_key", "revoke_ssh_key"})
 
 
 class Proved(Protocol):
@@ -123,6 +129,8 @@ def actor_of(principal: Proved, identities: Identities) -> Actor:
             return Actor(Role.OPERATOR, user.shown if user else principal.name, user)
         case "local" if principal.name == "*":
             return Actor(Role.GATEWAY)
+        case "local" if principal.name == SSH_ACCOUNT:
+            return Actor(Role.SSH)
         case "local":
             user = identities.named(principal.name) if principal.name else None
             unknown = Role.LOCAL if principal.name else Role.STRANGER
@@ -150,7 +158,7 @@ def refusal(service: str, role: Role, *, policy: Mapping[str, frozenset[Role]] =
     allowed = policy.get(service, ANYBODY)
     if role == Role.OPEN or role in allowed:
         return None
-    if not allowed & _NEW:
+    if not allowed & (_NEW | _SSH):
         return "members_only"
     if role in (Role.STRANGER, Role.LOCAL):
         return "key_unknown"

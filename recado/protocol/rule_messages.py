@@ -10,9 +10,20 @@ class UserRule(Write, frozen=True, kw_only=True):
     do: str
     who: str | None = None
     key: str | None = None  # a public key, Z85
+    ssh_key: str | None = None  # a public key of SSH, ``TYPE BASE64``
+    ssh: str | None = None  # the fingerprint of one, ``SHA256:…``
     role: str | None = None
     token: str | None = None  # of an invitation to be taken back: its hash in hexadecimal
     reason: str | None = None
+
+
+class SessionKey(Write, frozen=True, kw_only=True):
+    """A Unix account for logins over SSH asks for a `key` (Z85) of its own to be good for whose SSH key has
+    the fingerprint `ssh`; the reply carries that `user`.
+    """
+
+    ssh: str
+    key: str
 
 
 class Invite(Write, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from recado.protocol import names
+from recado.protocol import names, ssh_keys
 from recado.protocol.limits import REASON_BYTES_MAX, RULE_BODY_BYTES_MAX, RULE_TEXT_BYTES_MAX
 
 T = TypeVar("T")
@@ -19,6 +19,9 @@ USER_DEEDS: Final[Mapping[str, tuple[str, ...]]] = {  # word → fields that it 
     "add_key": ("key",),
     "prove_key": ("key",),  # by the server at which a key that was added has logged in
     "revoke_key": ("key",),
+    "add_ssh_key": ("ssh_key",),
+    "revoke_ssh_key": ("ssh",),
+    "add_session": ("key", "ssh"),  # a node's key for logins with that SSH key, good as long as it is
     "role": ("role",),
     "invite": ("token",),
     "revoke_invite": ("token",),
@@ -56,10 +59,15 @@ class ChannelBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class UserDeed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of a `Kind.USER_RULE`.  `token`: an invitation's hash; `expires`: milliseconds."""
+    """The body of a `Kind.USER_RULE`.  `token`: an invitation's hash; `expires`: milliseconds.
+
+    `ssh_key`: a public key of SSH (`ssh_keys.SshKey.text`); `ssh`: the fingerprint of one.
+    """
 
     do: str
     key: str | None = None
+    ssh_key: str | None = None
+    ssh: str | None = None
     role: str | None = None
     token: str | None = None
     expires: int | None = None
@@ -164,6 +172,8 @@ def _user_problem(said: UserDeed) -> bool:
     return (
         _lacks(said, USER_DEEDS)
         or (said.key is not None and names.key_bytes(said.key) is None)
+        or (said.ssh_key is not None and ssh_keys.key_of(said.ssh_key) is None)
+        or (said.ssh is not None and ssh_keys.ident_of(said.ssh) is None)
         or (said.role is not None and said.role not in ROLES)
         or _bad_token(said.token)
     )

@@ -18,6 +18,7 @@ ROLES = {
     Role.BOT: principal("robô"),
     Role.LOCAL: Principal("local", "novata", b"", "localhost:1000:1000:1"),
     Role.GATEWAY: Principal("local", "*", b"", "localhost:1001:1001:1"),
+    Role.SSH: Principal("local", "*ssh", b"", "localhost:1003:1003:1"),
     Role.OPERATOR: principal(OPERATOR),
     Role.SERVER: principal("server-2"),
     Role.BROKER: principal("broker-1"),
@@ -44,6 +45,7 @@ def fields(service: str, me: str) -> dict[str, Any]:
         "audit": {"have": {}},
         "user_rule": {"user": me, "do": "revoke_key", "key": key_text("ninguém")},
         "channel_rule": {"user": me, "channel": "geral", "do": "topic", "text": "x"},
+        "session_key": {"ssh": "SHA256:" + "A" * 43, "key": key_text("ninguém")},
         "user_keys": {"user": "ana"},
         "channel_info": {"channel": "geral", "user": me},
         "invite": {"user": me},
@@ -69,7 +71,11 @@ async def settled(cluster: People) -> None:
     await cluster.done("ana", "channel", channel="geral", user="ana")
 
 
-SETTINGS = {"local_listen": "ipc:///nowhere", "local_accounts": ("1000=novata", "1001=*")}
+SETTINGS = {
+    "local_listen": "ipc:///nowhere",
+    "local_accounts": ("1000=novata", "1001=*"),
+    "ssh_accounts": ("1003",),
+}
 
 
 @pytest.mark.parametrize("role", list(ROLES), ids=str)
