@@ -18,6 +18,7 @@ INTERRUPTED = 130
 
 # Name, module, attribute, one line of help.  The order is that of `recado --help`.
 COMMANDS: tuple[tuple[str, str, str, str], ...] = (
+    ("init", "clients.init", "init", "Make this host a node of a cluster."),
     ("up", "clients.up", "up", "Run a cluster on this machine."),
     ("ps", "clients.local", "ps", "The nodes of the cluster that `up` runs."),
     ("logs", "clients.local", "logs", "What the nodes log."),

@@ -1,6 +1,7 @@
 """Options that several commands share, and the values they come to."""
 
 import os
+import random
 import re
 import sys
 from collections.abc import Callable
@@ -82,13 +83,18 @@ def where_options(command: Decorated) -> Decorated:
         key: Path | None,
         **others: Any,
     ) -> Any:
+        names = default_roster(os.environ) if roster is None else _named(roster)
+        if servers:
+            reference = None
+        elif reference is None:
+            servers, reference = _addresses_in(names)
         where = Where(
             servers=servers,
             brokers=brokers,
-            reference=None if servers else reference or REFERENCE_DEFAULT,
+            reference=reference if servers else reference or REFERENCE_DEFAULT,
             timeout_seconds=timeout_seconds,
             state=state or state_directory(os.environ),
-            roster=default_roster(os.environ) if roster is None else _named(roster),
+            roster=names,
             key=key and _named(key),
         )
         return command(where=where, **others)
@@ -115,6 +121,22 @@ def default_roster(env: Any) -> Path | None:
     """The roster that a person keeps, if there is one."""
     path = config_directory(env) / ROSTER_FILE
     return path if path.is_file() else None
+
+
+def _addresses_in(roster: Path | None) -> tuple[tuple[str, ...], str | None]:
+    """The servers and the reference whose addresses a roster tells; of one that can't be read, none."""
+    if roster is None:
+        return (), None
+    from recado.roster import Roster, RosterError
+
+    try:
+        found = Roster.read(roster)
+    except RosterError:
+        return (), None  # whoever needs it will say what is wrong with it
+    servers = [address for entry in found.of("server") for address in entry.addresses[:1]]
+    random.shuffle(servers)  # so that not all ask the first
+    reference = next((address for entry in found.of("reference") for address in entry.addresses), None)
+    return tuple(servers), reference
 
 
 def _named(path: Path) -> Path | None:
@@ -153,7 +175,8 @@ _WHERE_OPTIONS = (
         callback=_addresses,
         envvar="RECADO_SERVER",
         metavar="ADDRESS",
-        help="A server; repeatable, in the order to ask.  [env: RECADO_SERVER; default: as listed]",
+        help="A server; repeatable, in the order to ask.  "
+        "[env: RECADO_SERVER; default: the roster's, else as the reference lists them]",
     ),
     click.option(
         "--broker",
@@ -169,7 +192,8 @@ _WHERE_OPTIONS = (
         callback=_addresses,
         envvar="RECADO_REFERENCE",
         metavar="ADDRESS",
-        help=f"Who lists the servers.  [env: RECADO_REFERENCE; default: {REFERENCE_DEFAULT}]",
+        help="Who lists the servers.  "
+        f"[env: RECADO_REFERENCE; default: the roster's, else {REFERENCE_DEFAULT}]",
     ),
     click.option(
         "--timeout",

@@ -133,11 +133,16 @@ def public_text(part: PublicPart) -> str:
 
 def write_identity(path: Path, identity: Identity) -> None:
     """Write the key file, mode 0600, durably.  Never over another: raises `KeyFileError`."""
+    write_new(path, identity_text(identity), mode=0o600)
+
+
+def identity_text(identity: Identity) -> str:
+    """The text of its key file, secrets included."""
     text = "# A secret: whoever has this file is this one. Public is what `recado roster add` reads.\n"
     text += public_text(identity.public_part) + f'secret = "{z85(identity.secret)}"\n'
     if identity.signing_secret:
         text += f'signing_secret = "{_base64(identity.signing_secret)}"\n'
-    write_new(path, text, mode=0o600)
+    return text
 
 
 def write_cluster_key(path: Path, key: bytes) -> None:
@@ -171,7 +176,12 @@ def write_new(path: Path, text: str, *, mode: int) -> None:
 
 def read_identity(path: Path) -> Identity:
     """The identity in a key file.  Raises `KeyFileError`: unreadable, not its owner's alone, not one."""
-    table = _table(path, _read(path, secret=True))
+    return identity_of(_read(path, secret=True), path)
+
+
+def identity_of(text: str, path: Path) -> Identity:
+    """The identity in the text of a key file; `path` is for the words.  Raises `KeyFileError`."""
+    table = _table(path, text)
     kind, name = _who(path, table)
     if "secret" not in table:
         raise KeyFileError(f"{path} is only the public part; give the key file itself")

@@ -148,12 +148,13 @@ class Roster:
         return "".join(parts)
 
     def write(self, path: Path) -> None:
-        """Replace the file as a whole, durably, for all to read.
+        """Replace the file as a whole, durably, for all to read; of a link, the file that it leads to.
 
         Raises `RosterError`; then it is as before.
         """
         self.check()
         try:
+            path = path.resolve()
             write_durably(path, self.dump().encode())
             os.chmod(path, 0o644)
         except OSError as error:

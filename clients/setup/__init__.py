@@ -1,0 +1,1 @@
+"""Setting up a node: what `recado init`, `recado config` and `recado systemd` do."""

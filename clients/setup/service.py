@@ -1,0 +1,74 @@
+"""What `recado init` asks of systemd: which units come up at each boot, and that they start now."""
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from clients.setup.checks import manager_runs, units_there
+from clients.setup.files import Places, Wanted
+from clients.setup.plan import Plan, units
+
+TARGET: Final = "recado.target"
+
+
+class NotDone(Exception):
+    """A call to the service manager that failed: `command` as one types it, `why`."""
+
+    def __init__(self, command: str, why: str) -> None:
+        self.command, self.why = command, why
+        super().__init__(f"{command}: {why}")
+
+
+def socket_unit(node: str) -> str:
+    return f"recado-server@{node}.socket"
+
+
+def socket_files(plan: Plan, node: str, places: Places) -> list[Wanted]:
+    """The drop-in by which systemd holds this server's port (``--socket``)."""
+    place = plan.node(node)
+    assert place is not None, node
+    port = place.listen.removeprefix("tcp://").removeprefix("*:")
+    directory = places.root / f"etc/systemd/system/{socket_unit(node)}.d"
+    # FreeBind: at boot the port is bound before the network has the address.
+    text = (
+        "# Written by `recado init --socket`: server.listen of this server.\n"
+        f"[Socket]\nListenStream=\nListenStream={port}\nFreeBind=yes\n"
+    )
+    return [Wanted(path=directory / "listen.conf", text=text)]
+
+
+def enable(plan: Plan, node: str, places: Places, *, start: bool, with_socket: bool) -> list[str]:
+    """Have the node's units come up at each boot, and with `start` now; their names.
+
+    [] where there are no units or no systemctl to do it.  Raises `NotDone`.
+    """
+    if shutil.which("systemctl") is None or not units_there(places.root):
+        return []
+    names = [*([socket_unit(node)] if with_socket else []), *units(plan, node), TARGET]
+    if places.root != Path("/"):
+        _call("systemctl", f"--root={places.root}", "--quiet", "enable", *names)
+        return names
+    if not manager_runs():
+        _call("systemctl", "--quiet", "enable", *names)
+        return names
+    _call("systemctl", "daemon-reload")
+    if start and with_socket:
+        _call("systemctl", "--quiet", "enable", "--now", socket_unit(node))
+    _call("systemctl", "--quiet", "enable", *(["--now"] if start else []), *names)
+    return names
+
+
+def restart_what_runs() -> None:
+    """Restart this host's daemons that run.  Raises `NotDone`."""
+    _call("systemctl", "try-restart", "recado-reference", "recado-broker", "recado-server@*")
+
+
+def _call(*command: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise NotDone(shlex.join(command), error.strerror or str(error)) from None
+    if done.returncode:
+        raise NotDone(shlex.join(command), done.stderr.strip() or f"exit code {done.returncode}")

@@ -1,0 +1,165 @@
+"""What `recado init`, `recado config` and `recado systemd` say."""
+
+import os
+
+from clients.words import WORDS, Spoken
+from recado.texts import Text, Texts, language
+
+SETUP_WORDS: dict[str, Text] = {
+    "init.cluster": Text("Nome do cluster", "The cluster's name"),
+    "init.nodes": Text(
+        "Os nós, NOME=ENDEREÇO, um por linha, começando por este; linha vazia termina.\n"
+        "(com NOME=ENDEREÇO:PORTA o servidor não usa a porta 5555)",
+        "The nodes, NAME=ADDRESS, one a line, this one first; an empty line ends.\n"
+        "(with NAME=ADDRESS:PORT the server does not use port 5555)",
+    ),
+    "init.node": Text("Nó {number}", "Node {number}"),
+    "init.summary": Text(
+        "{cluster}: {nodes}. Este é {node}; referência em {reference}, broker em {brokers}.",
+        "{cluster}: {nodes}. This is {node}; reference on {reference}, broker on {brokers}.",
+    ),
+    "init.go": Text("Escrever isso?", "Write this?"),
+    "init.start_now": Text("Iniciar agora, e a cada boot?", "Start now, and at each boot?"),
+    "init.not_written": Text("nada foi escrito", "nothing was written"),
+    "init.need_nodes": Text(
+        "diga os nós, este primeiro: recado init --cluster NOME n1=10.77.0.11 n2=10.77.0.12 n3=10.77.0.13, "
+        "ou --from ARQUIVO com o que o primeiro nó fez",
+        "name the nodes, this one first: recado init --cluster NAME n1=10.77.0.11 n2=10.77.0.12 "
+        "n3=10.77.0.13, or --from FILE with what the first node made",
+    ),
+    "init.no_node": Text("{node} não é nenhum dos nós ({nodes})", "{node} is none of the nodes ({nodes})"),
+    "init.unwritable": Text(
+        "{path} não pode ser escrito; como root: sudo recado init …",
+        "{path} can't be written; as root: sudo recado init …",
+    ),
+    "init.unresolved": Text(
+        "{host} não se resolve ({why}); diga um endereço, ou ponha o nome em /etc/hosts",
+        "{host} can't be looked up ({why}); give an address, or put the name into /etc/hosts",
+    ),
+    "init.other_node": Text(
+        "{host} ({node}) não é deste host, mas o endereço de {other} é: acrescente --node {other}",
+        "{host} ({node}) is no address of this host, but {other}'s is: add --node {other}",
+    ),
+    "init.not_ours": Text(
+        "{host} ({node}) não é endereço deste host, que tem {ours}; rode no host de {node}, "
+        "ou corrija (`ip -br address` mostra os endereços)",
+        "{host} ({node}) is no address of this host, which has {ours}; run this on {node}'s host, or correct "
+        "it (`ip -br address` shows the addresses)",
+    ),
+    "init.loopback_name": Text(
+        "{host} é aqui {address}, que nos outros hosts é outro; diga o endereço em lugar do nome",
+        "{host} is {address} here, which is somebody else on other hosts; give the address, not the name",
+    ),
+    "init.port": Text(
+        "{address} está em uso; quem é: ss -ltnp 'sport = :{port}'. "
+        "Se for o Recado: systemctl stop 'recado-*' recado.target; senão, NOME=ENDEREÇO:PORTA",
+        "{address} is in use; by whom: ss -ltnp 'sport = :{port}'. "
+        "If it is Recado: systemctl stop 'recado-*' recado.target; else NAME=ADDRESS:PORT",
+    ),
+    "init.clock": Text(
+        "o relógio deste host não pode estar certo ({now}): timedatectl set-ntp true",
+        "this host's clock can't be right ({now}): timedatectl set-ntp true",
+    ),
+    "init.clock_behind": Text(
+        "o relógio deste host está {seconds} s atrás do do primeiro nó: timedatectl set-ntp true",
+        "this host's clock is {seconds} s behind the first node's: timedatectl set-ntp true",
+    ),
+    "init.clock_alone": Text(
+        "ninguém acerta o relógio deste host: apt install systemd-timesyncd, ou timedatectl set-ntp true",
+        "nothing keeps this host's clock right: apt install systemd-timesyncd, or timedatectl set-ntp true",
+    ),
+    "init.room": Text(
+        "só {free} MiB livres em {path}, o mínimo é {least}: df -h {path}",
+        "only {free} MiB free in {path}, the least is {least}: df -h {path}",
+    ),
+    "init.no_units": Text(
+        "não há units do systemd: depois de instalar com pip, `recado systemd install` as escreve",
+        "there are no systemd units: after an installation with pip `recado systemd install` writes them",
+    ),
+    "init.exists": Text(
+        "já existe, e diz outra coisa: {paths}. Nada foi escrito. Para mudar o cluster: recado init --add, "
+        "recado member; para ver: recado config show --origin; "
+        "para começar de novo (o antigo fica em .old): --force",
+        "exists, and says something else: {paths}. Nothing was written. To change the cluster: "
+        "recado init --add, recado member; to look: recado config show --origin; "
+        "to begin anew (the old files stay as .old): --force",
+    ),
+    "init.nothing": Text(
+        "{node} de {cluster} já está assim; nada mudou",
+        "{node} of {cluster} is so already; nothing was changed",
+    ),
+    "init.done": Text(
+        "{node} de {cluster}: {count} arquivos escritos, {kept} já estavam assim",
+        "{node} of {cluster}: {count} files written, {kept} were so already",
+    ),
+    "init.old": Text("guardados: {paths}", "kept: {paths}"),
+    "init.bundles": Text(
+        "{paths}: cada um contém as chaves secretas do seu nó (0600). Quem o tem é esse nó: leve-o só até "
+        "lá, e apague-o aqui depois.",
+        "{paths}: each holds the secret keys of its node (0600). Whoever has it is that node: bring it "
+        "there and nowhere else, and delete it here afterwards.",
+    ),
+    "init.open": Text(
+        "sem chaves: quem alcança as portas lê tudo e escreve em nome de qualquer um. Só para laboratórios.",
+        "without keys: whoever reaches the ports reads everything and writes in anybody's name. "
+        "For laboratories only.",
+    ),
+    "init.operator": Text(
+        "{path}: sua chave de operador, como {name}; guarde uma cópia",
+        "{path}: your operator's key, as {name}; keep a copy",
+    ),
+    "init.roster_of_other": Text(
+        "{path} é de outro cluster e fica: use --roster {roster} para este",
+        "{path} is another cluster's and stays: give --roster {roster} for this one",
+    ),
+    "init.next": Text("Agora:", "Now:"),
+    "init.deleted": Text("{path} apagado: continha chaves", "{path} deleted: it held keys"),
+    "init.bundle_open": Text(
+        "{path} podia ser lido por outros neste host (modo {mode}): se mais alguém entra aqui, "
+        "faça chaves novas",
+        "{path} could be read by others on this host (mode {mode}): if anybody else logs in "
+        "here, make new keys",
+    ),
+    "init.not_installed": Text(
+        "não há {path}: este host ainda não é um nó; veja recado init --help",
+        "there is no {path}: this host is no node yet; see recado init --help",
+    ),
+    "init.no_cluster_key": Text(
+        "não há {path}: --add é feito no primeiro nó, ou em outro que tenha a chave do cluster e o roster",
+        "there is no {path}: --add is done on the first node, or another that has the cluster's key "
+        "and roster",
+    ),
+    "init.other_cluster": Text(
+        "este host é do cluster {here}, e o arquivo é de {there}",
+        "this host is of cluster {here}, and the file is of {there}",
+    ),
+    "init.added": Text(
+        "{name} está na lista e no roster deste host. {bundle} contém as chaves secretas de {name}; "
+        "{update} não tem segredos e é para os outros nós.",
+        "{name} is in this host's list and roster. {bundle} holds the secret keys of {name}; "
+        "{update} has no secrets and is for the other nodes.",
+    ),
+    "init.nothing_new": Text("tudo já estava assim", "everything was so already"),
+    "init.by_hand": Text(
+        "a configuração deste host não é de recado init: acrescente o nó com recado keygen, recado roster e "
+        "recado member, como em docs/keys.md",
+        "this host's configuration is not recado init's: add the node with recado keygen, recado roster and "
+        "recado member, as docs/keys.md says",
+    ),
+    "init.updated": Text(
+        "lista de membros e roster renovados; vale a partir de um reinício",
+        "list of members and roster renewed; they count from a restart on",
+    ),
+    "init.failed": Text(
+        "{command} falhou ({why}); depois de consertar: {command}",
+        "{command} failed ({why}); when that is mended: {command}",
+    ),
+    "init.started": Text("iniciados, também a cada boot: {units}", "started, also at each boot: {units}"),
+    "init.enabled": Text("a cada boot: {units}", "at each boot: {units}"),
+    "init.refused": Text("{path}: {why}", "{path}: {why}"),
+}
+
+
+def speaker() -> Texts:
+    """The texts in the language of whoever runs this process."""
+    return Spoken(language(os.environ), SETUP_WORDS, WORDS)
