@@ -84,7 +84,7 @@ def pack(
     layout.control(tree, release, architecture.debian, size=size)
     sums(tree, release.epoch)
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "--threads-max=1", "-Zxz", "-z6", "--build", str(tree), str(to)],
+        ["dpkg-deb", "--root-owner-group", "--threads-max=1", "-Zzstd", "-z9", "--build", str(tree), str(to)],
         check=True,
         stdout=subprocess.DEVNULL,
     )

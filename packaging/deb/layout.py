@@ -135,7 +135,7 @@ def settled(tree: Path, epoch: int) -> int:
     size = 0
     for path in (tree, *sorted(tree.rglob("*"))):
         if not path.is_symlink():
-            executable = path.is_dir() or (path.stat().st_mode & 0o100 and path.suffix not in (".py", ".so"))
+            executable = path.is_dir() or path.parent == tree / PREFIX / "bin"
             path.chmod(0o755 if executable else 0o644)
         os.utime(path, (epoch, epoch), follow_symlinks=False)
         size += -(-path.lstat().st_size // 1024) if path.is_file() and not path.is_symlink() else 1
