@@ -51,6 +51,7 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("replica", "clients.replica", "replica", "Look into a replica: dump, diff, quarantine."),
     ("backup", "clients.backup", "backup", "A node's data as one checked file: make, verify, show."),
     ("restore", "clients.backup", "restore", "Put a backup where a stopped node will find it."),
+    ("config", "clients.config", "config", "The settings in effect: check, show."),
     ("keygen", "clients.keygen", "keygen", "Make keys for a node, a user or the cluster."),
     (
         "roster",

@@ -156,6 +156,21 @@ SETUP_WORDS: dict[str, Text] = {
     ),
     "init.started": Text("iniciados, também a cada boot: {units}", "started, also at each boot: {units}"),
     "init.enabled": Text("a cada boot: {units}", "at each boot: {units}"),
+    "config.none": Text(
+        "não há {path}; `recado init` faz um, ou diga qual",
+        "there is no {path}; `recado init` makes one, or say which",
+    ),
+    "config.good": Text(
+        "{path}: em ordem; {members} membros, chaves aqui: {keys}",
+        "{path}: in order; {members} members, keys here: {keys}",
+    ),
+    "config.good_open": Text(
+        "{path}: em ordem; {members} membros, sem chaves", "{path}: in order; {members} members, without keys"
+    ),
+    "config.unchecked": Text(
+        "{path} não foi visto: só root o lê (sudo recado config check)",
+        "{path} was not looked at: root alone reads it (sudo recado config check)",
+    ),
     "init.refused": Text("{path}: {why}", "{path}: {why}"),
 }
 
