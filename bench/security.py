@@ -20,6 +20,7 @@ import zmq
 from bench.both_modes import CHANNEL, USER, Cluster, Frames, cluster
 from recado.protocol import codec
 from recado.protocol.publications import public_topic, topic
+from recado.wire import short_form
 
 TEXT = "x" * 120
 SUBSCRIBERS = (10, 100)
@@ -151,8 +152,10 @@ def _publish(sockets: Sequence[Frames], window: int, level: str, *, seconds: flo
 
 
 def _send(socket: Frames, level: str) -> None:
-    fields = {"user": USER, "channel": CHANNEL, "message": TEXT, "id": os.urandom(16), "level": level}
-    socket.send_multipart([b"", codec.encode("publish", {**fields, "timestamp": 1, "clock": 1})])
+    number = os.urandom(16)
+    fields = {"user": USER, "channel": CHANNEL, "message": TEXT, "id": number, "level": level}
+    request = codec.encode("publish", {**fields, "timestamp": 1, "clock": 1})
+    socket.send(short_form.MARK + number[: short_form.NUMBER_BYTES] + request)
 
 
 def _take(socket: Frames) -> int:
@@ -160,11 +163,11 @@ def _take(socket: Frames) -> int:
     taken = 0
     while True:
         try:
-            _, reply = socket.recv_multipart(zmq.DONTWAIT)
+            reply = socket.recv(zmq.DONTWAIT)
         except zmq.Again:
             return taken
         if b"erro" in reply:
-            raise RuntimeError(f"refused: {codec.decode_reply(reply).data}")
+            raise RuntimeError(f"refused: {codec.decode_reply(reply[short_form.HEAD_BYTES :]).data}")
         taken += 1
 
 

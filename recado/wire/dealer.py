@@ -2,7 +2,8 @@
 
 A request is ``[correlation, b"", body]``: eight bytes that no two requests of one asker share, the
 delimiter, the body.  A ROUTER gives the frames before the body back, so the reply finds its request
-however late it comes and whatever became of the others.
+however late it comes and whatever became of the others.  With a listener of ours all that is one frame
+(`recado.wire.short_form`), after the first reply.
 
 Nobody reads in the background.  Of the tasks that wait for a reply one reads for all; when it
 leaves, with its reply or cancelled, it wakes another that takes over.  So an asker owns no task,
@@ -22,14 +23,12 @@ from recado.protocol.limits import (
     DRAIN_MESSAGES_MAX,
     LISTENER_REPLIES_QUEUED_MAX,
 )
-from recado.wire import frames
+from recado.wire import frames, short_form
 from recado.wire.frames import RawSocket
 from recado.wire.lines import REDIAL_SECONDS, Line
 from recado.wire.ports import WireError
 from recado.wire.security import Security
 from recado.wire.sockets import Socket, WireOptions, connect, open_socket
-
-CORRELATION_BYTES = 8
 
 
 class _Waiter:
@@ -73,6 +72,7 @@ class Dealer:
         self._waiting: dict[bytes, _Waiter] = {}
         self._unsent: dict[bytes, bytes] = {}  # bodies of requests that found no connection
         self._reading = False
+        self._short = False  # the other end understands the short form
         self.late = 0
 
     @property
@@ -84,13 +84,12 @@ class Dealer:
 
         Raises `WireError` if `ASKS_OUT_MAX` requests are out or queued already, or once closed.
         """
-        raw = self._socket.raw
         if self._line is not None:
             self._look_after(self._line)
         if len(self._waiting) >= ASKS_OUT_MAX:
             raise WireError(f"{ASKS_OUT_MAX} requests to {self._address} are without a reply")
-        correlation = next(self._numbers).to_bytes(CORRELATION_BYTES, "big")
-        if not frames.send(raw, (correlation, b""), body):
+        correlation = short_form.numbered(next(self._numbers))
+        if not self._send(correlation, body):
             if self._line is not None and not self._line.has_key:
                 raise WireError(f"no key is known for {self._address}")
             raise WireError(f"the queue to {self._address} is full")
@@ -110,6 +109,11 @@ class Dealer:
             if not self._reading:
                 self._wake_another()
         return waiter.reply
+
+    def _send(self, correlation: bytes, body: bytes) -> bool:
+        if self._short:
+            return frames.send(self._socket.raw, (), short_form.MARK + correlation + body)
+        return frames.send(self._socket.raw, (short_form.OFFER + correlation, b""), body)
 
     async def _sleep(self, waiter: _Waiter) -> None:
         waiter.wake = anyio.Event()
@@ -141,20 +145,33 @@ class Dealer:
         """Dial anew if that is called for, and send what never left: its connection was never made."""
         if line.keep():
             for correlation, body in self._unsent.items():
-                frames.send(self._socket.raw, (correlation, b""), body)
+                self._send(correlation, body)
         if line.up:
             self._unsent.clear()
 
     def _deliver(self, message: list[bytes]) -> None:
-        waiter = None
-        if len(message) == 3 and not message[1]:
-            waiter = self._waiting.pop(message[0], None)
+        correlation, reply = self._told_apart(message)
+        waiter = self._waiting.pop(correlation, None)
         if waiter is None:
             self.late += 1
             return
-        waiter.reply = message[2]
+        waiter.reply = reply
         if waiter.wake is not None:
             waiter.wake.set()
+
+    def _told_apart(self, message: list[bytes]) -> tuple[bytes, bytes]:
+        """Number and body of a reply, b"" and b"" if it is none.
+
+        Its form tells what the other end knows.
+        """
+        if len(message) == 1:
+            short = short_form.split(message[0])
+            self._short = short is not None
+            return (short[0][len(short_form.MARK) :], short[1]) if short else (b"", b"")
+        if len(message) == 3 and not message[1]:
+            self._short = message[0].startswith(short_form.TAKEN)
+            return message[0][-short_form.NUMBER_BYTES :], message[2]
+        return b"", b""
 
     def _wake_another(self) -> None:
         """Make one more task read, the longest-waiting one: its reply is likely the next."""

@@ -13,7 +13,7 @@ from recado.protocol.limits import (
     LISTENER_REQUESTS_QUEUED_MAX,
     MESSAGE_FRAMES_MAX,
 )
-from recado.wire import frames
+from recado.wire import frames, short_form
 from recado.wire.activation import descriptor_for
 from recado.wire.frames import RawSocket
 from recado.wire.guard import Guard, guarded_bind
@@ -26,16 +26,22 @@ def parse(message: list[bytes], principal: Principal = OPEN) -> Incoming:
     """Tell envelope and body of a ROUTER's message apart.
 
     The envelope goes up to the first empty frame after the routing id (the delimiter), the body is
-    the one frame after it.  Without a delimiter the one frame after the routing id is the body.
+    the one frame after it.  Without a delimiter the one frame after the routing id is the body, or head and
+    body in the short form (`recado.wire.short_form`).
     All else is junk: the body is None and the envelope leads back to the sender as well as it can.
     """
     if len(message) == 2:
+        short = short_form.split(message[1])
+        if short is not None:
+            return Incoming((message[0], short[0]), short[1], principal)
         return Incoming((message[0],), message[1], principal)
     too_long = len(message) > MESSAGE_FRAMES_MAX
     try:
         body_at = message.index(b"", 1) + 1
     except ValueError:
         return Incoming((message[0],), None, principal)
+    if body_at == 3:
+        message[1] = short_form.answering(message[1])
     envelope = tuple(message[:body_at])
     if too_long or len(message) != body_at + 1:
         return Incoming(envelope, None, principal)
@@ -133,10 +139,13 @@ class Router:
         raw = self._socket.raw
         sent = 0
         for envelope, body in replies:
-            if len(body) < LARGE_REPLY_BYTES:
-                taken = frames.send(raw, envelope, body)
+            head, frame = envelope, body
+            if len(envelope) == 2 and envelope[1]:  # the short form
+                head, frame = envelope[:1], envelope[1] + body
+            if len(frame) < LARGE_REPLY_BYTES:
+                taken = frames.send(raw, head, frame)
             else:
-                taken = self._send_large(raw, envelope, body)
+                taken = self._send_large(raw, head, frame)
             if taken:
                 sent += 1
             else:
