@@ -44,10 +44,11 @@ for hierarchy in /sys/fs/cgroup/*/; do
   echo $$ > $group/cgroup.procs
 done
 exec unshare -m --propagation private sh -euc '
-  mount -t overlay overlay -o lowerdir=/,upperdir=$HOME_DIR/upper,workdir=$HOME_DIR/aside $HOME_DIR/root
-  exec systemd-nspawn -q -D $HOME_DIR/root -b --register=no --keep-unit --machine=$NAME --hostname=$NAME \
-    --private-network --console=pipe --resolv-conf=off --timezone=off --link-journal=no $BINDS \
-    systemd.unit=basic.target'
+  mount -t overlay overlay -o lowerdir=$LOWER,upperdir=$HOME_DIR/upper,workdir=$HOME_DIR/aside $HOME_DIR/root
+  if [ -n "$DISK" ]; then mount -o loop,commit=600 $HOME_DIR/disk.img $HOME_DIR/disk; fi
+  exec systemd-nspawn -q -D $HOME_DIR/root -b --register=no --keep-unit --machine=$NAME \
+    --hostname=$HOST_NAME --console=pipe --resolv-conf=off --timezone=off --link-journal=no \
+    $OPTIONS systemd.unit=$TARGET'
 """
 
 
@@ -59,9 +60,15 @@ class Machine:
         self.home = Path(tempfile.mkdtemp(prefix="recado-machine-", dir=shm if shm.is_dir() else None))
         self.home.chmod(0o755)
         self.name = f"{name}-{os.getpid()}"
+        self.hostname = self.name
         self.pid = 0
+        self.lower = "/"  # what its disk shows below what it writes
+        self.target = "basic.target"  # of multi-user.target would be what this machine runs
+        self.options = ["--private-network"]
+        self.disk = False  # a file system of its own, which `options` put somewhere
+        self.environment = [LIBRARIES]  # of commands on it
+        self.where: list[str] = []  # words that lead a command to where it is to be started
         self._nspawn: subprocess.Popen[bytes] | None = None
-        self._binds: list[str] = []
         for part in ("upper", "aside", "root"):
             (self.home / part).mkdir()
 
@@ -99,8 +106,8 @@ class Machine:
         for program, module in PROGRAMS.items():
             text = f"#!/opt/recado/bin/python -IB\nfrom {module} import main\nmain()\n"
             self.write(f"/opt/recado/bin/{program}", text, mode=0o755)
-        self._binds = [f"--bind-ro={base}:/opt/recado/base"]
-        self._binds.append(f"--bind-ro={site.getsitepackages()[0]}:/opt/recado/wheels")
+        self.options.append(f"--bind-ro={base}:/opt/recado/base")
+        self.options.append(f"--bind-ro={site.getsitepackages()[0]}:/opt/recado/wheels")
         for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.socket"), *UNITS.glob("*.target")]:
             self.write(f"/usr/lib/systemd/system/{unit.name}", unit.read_text())
         self.write("/usr/lib/sysusers.d/recado.conf", (UNITS / "recado.sysusers").read_text())
@@ -111,24 +118,42 @@ class Machine:
             "/etc/systemd/system/recado-.service.d/interpreter.conf",
             f"[Service]\nEnvironment={LIBRARIES}\n",
         )
-        self.write("/etc/hostname", f"{self.name}\n")
+        self.name_it()
+
+    def name_it(self) -> None:
+        """Make it a machine of its own."""
+        self.write("/etc/hostname", f"{self.hostname}\n")
         self.write("/etc/machine-id", os.urandom(16).hex() + "\n")
 
     def boot(self) -> None:
         """Start it and wait until its service manager is up.  Raises `AssertionError` with the console."""
-        env = {**os.environ, "NAME": self.name, "HOME_DIR": str(self.home), "BINDS": " ".join(self._binds)}
+        self.start()
+        self.wait_for(self.is_up, "the machine is up", seconds=BOOT_SECONDS)
+
+    def start(self) -> None:
+        """Begin to boot."""
+        self.pid = 0
+        env = {
+            **os.environ,
+            "NAME": self.name,
+            "HOST_NAME": self.hostname,
+            "HOME_DIR": str(self.home),
+            "LOWER": self.lower,
+            "TARGET": self.target,
+            "DISK": "yes" if self.disk else "",
+            "OPTIONS": " ".join(self.options),
+        }
         with (self.home / "console").open("wb") as console:
             self._nspawn = subprocess.Popen(
-                ["sh", "-euc", BOOT],
+                [*self.where, "sh", "-euc", BOOT],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
                 env=env,
                 start_new_session=True,
             )
-        self.wait_for(self._is_up, "the machine is up", seconds=BOOT_SECONDS)
 
-    def _is_up(self) -> bool:
+    def is_up(self) -> bool:
         assert self._nspawn is not None
         assert self._nspawn.poll() is None, (self.home / "console").read_text()
         if not self.pid:
@@ -140,8 +165,8 @@ class Machine:
 
     def words(self, *words: str) -> list[str]:
         """A command line here for a command, as root, on the machine."""
-        where = ["nsenter", "-t", str(self.pid), "-a", "env", "-i", f"PATH={PATH}", "HOME=/root", LIBRARIES]
-        return [*where, "LANG=C.UTF-8", *words]
+        where = ["nsenter", "-t", str(self.pid), "-a", "env", "-i", f"PATH={PATH}", "HOME=/root"]
+        return [*where, "LANG=C.UTF-8", *self.environment, *words]
 
     def run(self, *words: str, check: bool = True, stdin: str = "") -> str:
         """What a command, as root on the machine, says; with `check` it must succeed."""
@@ -179,18 +204,28 @@ class Machine:
         """Until it holds.  Raises `AssertionError`."""
         until(condition, seconds=seconds, what=what)
 
+    def kill(self) -> None:
+        """End all of its processes at once."""
+        if self._nspawn is None:
+            return
+        if self.pid:
+            _kill(self.pid)
+        elif self._nspawn.poll() is None:
+            self._nspawn.send_signal(signal.SIGTERM)
+        self.wait_until_off()
+
+    def wait_until_off(self, seconds: float = 10.0) -> int:
+        """The exit code of its container, once that has ended; after so many seconds it is killed."""
+        assert self._nspawn is not None
+        try:
+            return self._nspawn.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._nspawn.kill()
+            return self._nspawn.wait(10)
+
     def remove(self) -> None:
         """End it like a power cut, and delete its disk."""
-        if self._nspawn is not None:
-            if self.pid:
-                _kill(self.pid)
-            if self._nspawn.poll() is None:
-                self._nspawn.send_signal(signal.SIGTERM)
-            try:
-                self._nspawn.wait(10)
-            except subprocess.TimeoutExpired:
-                self._nspawn.kill()
-                self._nspawn.wait(10)
+        self.kill()
         for group in Path("/sys/fs/cgroup").glob(f"*/recado-{self.name}"):
             for directory in sorted(group.rglob("*/"), reverse=True):
                 _rmdir(directory)
@@ -199,7 +234,7 @@ class Machine:
 
 
 def _first_process(nspawn: int) -> int:
-    """The container's first process, seen from here; 0: there is none yet."""
+    """The container's first process, seen from here, somewhere below that one; 0: there is none yet."""
     try:
         children = Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split()
         for child in children:
@@ -207,6 +242,8 @@ def _first_process(nspawn: int) -> int:
             ids = next(line for line in status.splitlines() if line.startswith("NSpid")).split()[1:]
             if len(ids) > 1 and ids[-1] == "1":
                 return int(child)
+            if found := _first_process(int(child)):
+                return found
     except (OSError, StopIteration):
         return 0
     return 0
