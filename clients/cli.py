@@ -52,6 +52,7 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("backup", "clients.backup", "backup", "A node's data as one checked file: make, verify, show."),
     ("restore", "clients.backup", "restore", "Put a backup where a stopped node will find it."),
     ("config", "clients.config", "config", "The settings in effect: check, show."),
+    ("systemd", "clients.systemd", "systemd", "The units of an installation by pip: install, remove."),
     ("keygen", "clients.keygen", "keygen", "Make keys for a node, a user or the cluster."),
     (
         "roster",

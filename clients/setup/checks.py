@@ -152,8 +152,10 @@ def programs() -> Iterator[Wrong]:
         yield Wrong("init.no_units", {}, fatal=False)
 
 
-def units_there(root: Path = Path("/")) -> bool:
-    directories = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
+def units_there(root: Path = Path("/"), *, packaged: bool = False) -> bool:
+    """Whether there are units; `packaged`: such as a package brings."""
+    directories = ["usr/lib/systemd/system", "lib/systemd/system"]
+    directories += [] if packaged else ["etc/systemd/system"]
     return any((root / directory / "recado-server@.service").exists() for directory in directories)
 
 

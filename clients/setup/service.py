@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from clients.setup.checks import manager_runs, units_there
+from clients.setup.checks import manager_runs, said, units_there
 from clients.setup.files import Places, Wanted
 from clients.setup.plan import Plan, units
 
@@ -63,6 +63,33 @@ def enable(plan: Plan, node: str, places: Places, *, start: bool, with_socket: b
 def restart_what_runs() -> None:
     """Restart this host's daemons that run.  Raises `NotDone`."""
     _call("systemctl", "try-restart", "recado-reference", "recado-broker", "recado-server@*")
+
+
+def active_units() -> list[str]:
+    """This host's units that run."""
+    if not manager_runs():
+        return []
+    shown = said("systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating", "recado*")
+    return [line.split()[0] for line in shown.splitlines() if line.split()]
+
+
+def disable_all(root: Path) -> None:
+    """Take every unit out of what comes up at a boot, all servers included.  Raises `NotDone`."""
+    if shutil.which("systemctl") is None:
+        return
+    where = [f"--root={root}"] if root != Path("/") else []
+    names = ("recado-reference.service", "recado-broker.service", "recado-server@.service")
+    _call("systemctl", *where, "--quiet", "disable", *names, "recado-server@.socket", TARGET)
+
+
+def read_units(*, removing: bool) -> None:
+    """Have the system take up what was written: user, directories, catalog, units.  Raises `NotDone`."""
+    if not removing:
+        _call("systemd-sysusers", "recado.conf")
+        _call("systemd-tmpfiles", "--create", "recado.conf")
+    _call("journalctl", "--update-catalog")
+    if manager_runs():
+        _call("systemctl", "daemon-reload")
 
 
 def _call(*command: str) -> None:

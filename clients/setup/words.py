@@ -171,6 +171,57 @@ SETUP_WORDS: dict[str, Text] = {
         "{path} não foi visto: só root o lê (sudo recado config check)",
         "{path} was not looked at: root alone reads it (sudo recado config check)",
     ),
+    "systemd.no_recado": Text(
+        "{python} não tem o Recado instalado: {python} -m pip install recado",
+        "{python} has no Recado installed: {python} -m pip install recado",
+    ),
+    "systemd.no_units": Text("não há units em {path}", "there are no units in {path}"),
+    "systemd.odd_path": Text(
+        "{path}: um caminho com espaço, % ou aspas não serve numa unit; instale em /opt/recado",
+        "{path}: a path with a space, % or quotes is of no use in a unit; install into /opt/recado",
+    ),
+    "systemd.hidden": Text(
+        "{path} não é visto pelos daemons (ProtectHome, PrivateTmp). Instale onde eles veem:\n"
+        "  python3.11 -m venv /opt/recado && /opt/recado/bin/pip install recado\n"
+        "  /opt/recado/bin/recado systemd install\n"
+        "com pipx: PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install recado; "
+        "o Python também tem de estar fora (--python /usr/bin/python3.11)",
+        "{path} can't be seen by the daemons (ProtectHome, PrivateTmp). Install where they can:\n"
+        "  python3.11 -m venv /opt/recado && /opt/recado/bin/pip install recado\n"
+        "  /opt/recado/bin/recado systemd install\n"
+        "with pipx: PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install recado; "
+        "Python must be elsewhere too (--python /usr/bin/python3.11)",
+    ),
+    "systemd.closed": Text(
+        "{path} não é aberto a outros usuários, e os daemons rodam como recado: chmod o+rX {path}",
+        "{path} is closed to other users, and the daemons run as recado: chmod o+rX {path}",
+    ),
+    "systemd.missing": Text(
+        "não há {path}: instale o pacote inteiro (pip install recado)",
+        "there is no {path}: install the whole package (pip install recado)",
+    ),
+    "systemd.packaged": Text(
+        "o pacote Debian já trouxe as units (/usr/lib/systemd/system); --force escreve outras por cima delas",
+        "the Debian package has brought units (/usr/lib/systemd/system); --force writes others above them",
+    ),
+    "systemd.exists": Text(
+        "já existe e não é de recado systemd install: {paths}; --force substitui, e guarda o antigo em .old",
+        "exists and is not recado systemd install's: {paths}; --force replaces it, and keeps the old as .old",
+    ),
+    "systemd.done": Text(
+        "{count} arquivos escritos, {kept} já estavam assim; programas em {programs}",
+        "{count} files written, {kept} were so already; programs in {programs}",
+    ),
+    "systemd.next": Text("Agora: recado init --help", "Now: recado init --help"),
+    "systemd.running": Text(
+        "ainda rodam: {units}; antes: systemctl stop 'recado-*' recado.target",
+        "still running: {units}; first: systemctl stop 'recado-*' recado.target",
+    ),
+    "systemd.removed": Text(
+        "retirados; configuração, chaves e dados ficam em /etc/recado, /etc/credstore e /var/lib/recado",
+        "taken away; configuration, keys and data stay in /etc/recado, /etc/credstore and /var/lib/recado",
+    ),
+    "systemd.nothing": Text("não há nada a retirar", "there is nothing to take away"),
     "init.refused": Text("{path}: {why}", "{path}: {why}"),
 }
 
