@@ -30,8 +30,8 @@ INPUTS: Final = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "syst
 LEFT_OUT: Final = shutil.ignore_patterns("__pycache__", "*.pyc", "decisions", "internals")
 
 
-def collect(source: Path, aside: Path, *, version: str | None) -> str:
-    """Copy what the package is made of; its version.  `version` replaces the one in the sources."""
+def collect(source: Path, aside: Path) -> str:
+    """Copy what the package is made of; its version."""
     project = tomllib.loads((source / "pyproject.toml").read_text())
     packages = {name.partition(".")[0] for name in project["tool"]["setuptools"]["packages"]}
     for name in (*INPUTS, *sorted(packages)):
@@ -40,12 +40,9 @@ def collect(source: Path, aside: Path, *, version: str | None) -> str:
             shutil.copytree(source / name, aside / name, ignore=LEFT_OUT)
         else:
             shutil.copyfile(source / name, aside / name)
-    module = aside / "recado/__init__.py"
-    text = module.read_text()
-    (found,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
-    if version is not None:
-        module.write_text(text.replace(f'__version__ = "{found}"', f'__version__ = "{version}"'))
-    return version or str(found)
+    text = (aside / "recado/__init__.py").read_text()
+    (version,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    return str(version)
 
 
 def digest(tree: Path, *more: str) -> str:
@@ -126,14 +123,14 @@ def alone(build: Path) -> Iterator[None]:
         yield
 
 
-def package(source: Path, *, architecture: str, version: str | None = None) -> Path:
+def package(source: Path, *, architecture: str) -> Path:
     """The package of these sources, built unless it is there already.  Raises `CalledProcessError`."""
     build = source / "build"
     with alone(build), tempfile.TemporaryDirectory(prefix="recado-deb-") as scratch:
         collected = Path(scratch) / "source"
         collected.mkdir()
-        release = layout.Release(collect(source, collected, version=version), moment(source))
-        kept = build / "deb" / digest(collected, architecture, release.version)
+        release = layout.Release(collect(source, collected), moment(source))
+        kept = build / "deb" / digest(collected, architecture)
         made = kept / f"recado_{release.version}_{architecture}.deb"
         if not made.exists():
             fresh = Path(scratch) / made.name
@@ -152,10 +149,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build the Debian package.")
     here = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True)
     parser.add_argument("--architecture", choices=sorted(wheels.ARCHITECTURES), default=here.stdout.strip())
-    parser.add_argument("--version", help="Another version than that of the sources, for trying upgrades.")
     parser.add_argument("--cached", action="store_true", help="Only in build/deb/, and print that path.")
     given = parser.parse_args()
-    made = package(ROOT, architecture=given.architecture, version=given.version)
+    made = package(ROOT, architecture=given.architecture)
     if not given.cached:
         made = Path(shutil.copy(made, ROOT / "build" / made.name))
     print(made)

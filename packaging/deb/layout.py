@@ -19,9 +19,9 @@ PROGRAMS: Final = {
     "recado-broker": "daemons.broker.__main__",
     "recado-reference": "daemons.reference.__main__",
 }
-# Isolated: neither the caller's directory nor their variables decide what is imported.
+# Isolated: neither the caller's directory nor variables decide what is imported; and root compiles nothing.
 SCRIPT: Final = f"""\
-#!/{PREFIX}/bin/python -I
+#!/{PREFIX}/bin/python -IB
 from {{module}} import main
 
 main()

@@ -107,7 +107,7 @@ def test_programs_run_with_debians_interpreter_alone(tree: Path) -> None:
     programs = tree / "opt/recado/bin"
     assert {path.name for path in _files(tree, "opt/recado/bin")} == set(PROGRAMS)
     for program in PROGRAMS:
-        assert (programs / program).read_text().startswith("#!/opt/recado/bin/python -I\n")
+        assert (programs / program).read_text().startswith("#!/opt/recado/bin/python -IB\n")
         place = tree / ("usr/bin" if program == "recado" else "usr/sbin") / program
         assert os.readlink(place) == f"/opt/recado/bin/{program}"
     assert os.readlink(programs / "python") == "/usr/bin/python3.11"
