@@ -8,6 +8,7 @@ from typing import NamedTuple
 from clients.setup.bundle import Bundle, BundleError, bundle_text, identities, kinds, parse
 from clients.setup.files import SECRET, Places, Wanted, says_nothing
 from clients.setup.plan import Plan, broker_on, cluster_toml, here_toml, reference_address
+from clients.setup.service import broker_files
 from recado.keys import (
     Identity,
     KeyFileError,
@@ -143,6 +144,7 @@ def node_files(bundle: Bundle, places: Places) -> list[Wanted]:
     ]
     if not bundle.plan.open_lab:
         files.append(Wanted(path=places.roster, text=bundle.roster))
+    files += broker_files(bundle.plan, bundle.node, places)
     files.append(Wanted(path=places.here, text=here_toml(bundle.plan, bundle.node)))
     config = cluster_toml(bundle.plan, roster=places.inside(places.roster))
     files.append(Wanted(path=places.config, text=config, replace=says_nothing(places.config)))

@@ -226,13 +226,6 @@ def here_toml(plan: Plan, name: str) -> str:
     assert node is not None, name
     lines = [f"# Written by `recado init`: what only the host of {name} has."]
     broker = broker_on(plan, name)
-    if broker is not None and broker.name != "broker":
-        lines += [
-            "",
-            "[node]",
-            "# The broker's; the unit of a server says its own.",
-            f"name = {_toml(broker.name)}",
-        ]
     lines += ["", "[server]", f"listen = {_toml(node.listen)}"]
     if plan.reference == name:
         lines += ["", "[reference]", f"listen = {_toml(_end(plan, name, REFERENCE)[1])}"]

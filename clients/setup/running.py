@@ -138,8 +138,13 @@ def _is_so_already(setup: Setup, plan: Plan, node: str) -> bool:
         there += [places.roster, *(places.key(name) for name in (*kinds(plan, node), "cluster"))]
     if not all(path.exists() for path in there):
         return False
+    try:
+        done = _write(setup, _socket(setup, plan, node))
+    except OSError as error:
+        _cannot_write(error)
+    done.kept += there
     _run(setup, plan, node, [path for path in _bundles(setup, plan, node) if path.exists()])
-    _tell(setup, plan, node, Done(kept=there), bundles=[])
+    _tell(setup, plan, node, done, bundles=[])
     return True
 
 

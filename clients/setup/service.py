@@ -8,7 +8,7 @@ from typing import Final
 
 from clients.setup.checks import manager_runs, said, units_there
 from clients.setup.files import Places, Wanted
-from clients.setup.plan import Plan, units
+from clients.setup.plan import Plan, broker_on, units
 
 TARGET: Final = "recado.target"
 
@@ -39,6 +39,16 @@ def socket_files(plan: Plan, node: str, places: Places) -> list[Wanted]:
     return [Wanted(path=directory / "listen.conf", text=text)]
 
 
+def broker_files(plan: Plan, node: str, places: Places) -> list[Wanted]:
+    """The drop-in that names a broker which is not the only one; the others' name is their program's."""
+    broker = broker_on(plan, node)
+    if broker is None or broker.name == "broker":
+        return []
+    path = places.root / "etc/systemd/system/recado-broker.service.d/name.conf"
+    text = f"# Written by `recado init`.\n[Service]\nEnvironment=RECADO_NODE__NAME={broker.name}\n"
+    return [Wanted(path=path, text=text)]
+
+
 def enable(plan: Plan, node: str, places: Places, *, start: bool, with_socket: bool) -> list[str]:
     """Have the node's units come up at each boot, and with `start` now; their names.
 
@@ -55,7 +65,10 @@ def enable(plan: Plan, node: str, places: Places, *, start: bool, with_socket: b
         return names
     _call("systemctl", "daemon-reload")
     if start and with_socket:
-        _call("systemctl", "--quiet", "enable", "--now", socket_unit(node))
+        _call("systemctl", "--quiet", "enable", socket_unit(node))
+        if not _active(socket_unit(node)):
+            _call("systemctl", "stop", f"recado-server@{node}.service")  # it holds the port itself
+            _call("systemctl", "start", socket_unit(node))
     _call("systemctl", "--quiet", "enable", *(["--now"] if start else []), *names)
     return names
 
@@ -63,6 +76,10 @@ def enable(plan: Plan, node: str, places: Places, *, start: bool, with_socket: b
 def restart_what_runs() -> None:
     """Restart this host's daemons that run.  Raises `NotDone`."""
     _call("systemctl", "try-restart", "recado-reference", "recado-broker", "recado-server@*")
+
+
+def _active(unit: str) -> bool:
+    return said("systemctl", "is-active", unit).strip() == "active"
 
 
 def active_units() -> list[str]:

@@ -266,6 +266,27 @@ def test_several_brokers_have_names_of_their_own() -> None:
     assert units(plan, "n2") == ["recado-server@n2.service"]
 
 
+def test_a_further_broker_is_named_by_its_unit(tmp_path: Path, here: Path) -> None:
+    """The reference of a host keeps its name: only the broker's unit says another one."""
+    good(root(tmp_path, "a"), *THREE, "--broker", "n1", "--broker", "n2")
+    good(root(tmp_path, "b"), "--from", "n2.recado")
+    drop_in = "etc/systemd/system/recado-broker.service.d/name.conf"
+    assert "RECADO_NODE__NAME=broker-n2\n" in (tmp_path / "b" / drop_in).read_text()
+    assert not (tmp_path / "a" / drop_in).exists()
+    assert read_identity(tmp_path / "b/etc/credstore/recado.broker.key").name == "broker-n2"
+    config = load(tmp_path / "b/etc/recado/recado.toml", env={})
+    assert config.broker.xpub == config.cluster.brokers[1].xpub == "tcp://10.77.0.12:5558"
+
+
+def test_the_port_that_never_closes(tmp_path: Path) -> None:
+    """With --socket the socket unit gets this server's address, also later, and once."""
+    good(root(tmp_path, "a"), *THREE)
+    told = good(root(tmp_path, "a"), "--socket", *THREE)
+    (written,) = told["written"]
+    assert "ListenStream=\nListenStream=10.77.0.11:5555\nFreeBind=yes" in Path(written).read_text()
+    assert good(root(tmp_path, "a"), "--socket", *THREE)["written"] == []
+
+
 def test_hosts_by_name_and_version_six() -> None:
     """A name is dialled and every address bound; brackets are added where they lack."""
     plan = make_plan("casa", ("a=alfa.example", "b=fd00::2", "c=[fd00::3]:7000"))
