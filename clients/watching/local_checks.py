@@ -10,6 +10,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from clients.watching.findings import Finding, is_full
+from clients.watching.host import STORE, nodes_of
 from recado.config import Config, ConfigError, load
 
 if TYPE_CHECKING:
@@ -48,15 +49,30 @@ def look(configurations: Sequence[Path], *, key: Path | None) -> Local:
                 for problem in error.problems
             ]
     for config in local.configs.values():
+        nodes = nodes_of(config)
         if config.secured:
-            from recado.secured import cluster_key_path, key_path
-
-            _key(local, key_path(config), data=Path(config.node.data), needed=True)
-            _key(local, cluster_key_path(config), data=Path(config.node.data), needed=False)
-        local.findings += _disk(config)
+            if not nodes:
+                local.unchecked.append(("doctor.not_ours", {"path": str(STORE), "why": os.strerror(13)}))
+            _keys(local, nodes)
+        # Nodes that share a file system share its room.
+        local.findings += {str(one.facts): one for node in nodes for one in _disk(node)}.values()
     if key is not None:
         _key(local, key, data=None, needed=True)
     return local
+
+
+def _keys(local: Local, nodes: Sequence[Config]) -> None:
+    from recado.secured import cluster_key_path, key_path
+
+    for node in nodes:
+        _key(local, key_path(node), data=_owner_of(key_path(node), node), needed=True)
+    for path, node in {cluster_key_path(node): node for node in nodes}.items():
+        _key(local, path, data=_owner_of(path, node), needed=False)
+
+
+def _owner_of(key: Path, node: Config) -> Path:
+    """The directory whose owner is to have the key: the daemon, or root, who hands it over."""
+    return key.parent if key.parent == STORE else Path(node.node.data)
 
 
 def _key(local: Local, path: Path, *, data: Path | None, needed: bool) -> None:
@@ -106,7 +122,7 @@ def _read(local: Local, path: Path) -> None:
         local.unchecked.append(("doctor.not_ours", {"path": str(path), "why": os.strerror(13)}))
         return
     try:
-        if path.name == "cluster.key":
+        if path.name.endswith("cluster.key"):
             read_cluster_key(path)
         else:
             read_identity(path)
@@ -153,4 +169,5 @@ def node_security(config: Config) -> "ClientSecurity | None":
     from recado.secured import AddressBook, ClientSecurity, key_path
 
     roster = Roster.read(Path(config.security.roster))
-    return ClientSecurity(identity=read_identity(key_path(config)), roster=roster, book=AddressBook(roster))
+    node = next(iter(nodes_of(config)), config)
+    return ClientSecurity(identity=read_identity(key_path(node)), roster=roster, book=AddressBook(roster))

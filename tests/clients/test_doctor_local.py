@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from clients.watching.findings import Finding, is_full
+from clients.watching.host import nodes_of
 from clients.watching.local_checks import Local, look
 from clients.watching.mending import Mending
 from clients.watching.values import Answer, Survey
+from recado.config import load
 from recado.keys import make_cluster_key, make_identity, write_cluster_key, write_identity
 from tests.clients.conftest import OnSockets
 
@@ -75,6 +77,28 @@ def test_a_key_that_is_none_is_named(node: Path) -> None:
     assert _cases(_look(node).findings) == {("key", "node.key")}
     (node / "node.key").unlink()
     assert _cases(_look(node).findings) == {("key", "node.key")}
+
+
+def test_a_host_under_systemd_is_known_by_its_keys(tmp_path: Path) -> None:
+    """The shared configuration names no node: keys in the store and directories tell which are here."""
+    file, store, data = tmp_path / "recado.toml", tmp_path / "store", tmp_path / "data"
+    members = ", ".join(f'{{ name = "n{n}", rank = {n}, address = "tcp://10.0.0.{n}:5555" }}' for n in (1, 2))
+    file.write_text(f'[cluster]\nmembers = [{members}]\n[security]\nroster = "/etc/recado/roster.toml"\n')
+    assert nodes_of(load(file), store=store, data=data) == ()
+    store.mkdir()
+    for name in ("n2", "reference", "broker", "cluster", "stranger"):
+        (store / f"recado.{name}.key").touch()
+    found = nodes_of(load(file), store=store, data=data)
+    assert [node.node.name for node in found] == ["n2", "broker", "reference"]
+    assert found[0].node.data == str(data / "n2")
+    assert found[0].security.key == str(store / "recado.n2.key")
+    assert found[0].security.cluster_key == str(store / "recado.cluster.key")
+
+
+def test_a_configuration_of_one_node_is_its_own(node: Path) -> None:
+    """One that says who it is speaks of that node, whatever else is on this host."""
+    config = load(node / "server-1.toml")
+    assert nodes_of(config) == (config,)
 
 
 def test_a_credential_is_not_examined(node: Path) -> None:

@@ -43,6 +43,15 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     listeners: int = 2
     plain: bool = True
     read_share: float = READ_SHARE  # of what is published; a read is of 500 messages
+    called: str = ""  # what everybody's name begins with
+    keys: str = ""  # a directory with `roster.toml` and everybody's key, in a cluster with keys
+
+    def reach(self, name: str) -> dict[str, Any]:
+        """How somebody connects."""
+        where = {"servers": self.servers, "brokers": self.brokers}
+        if not self.keys:
+            return where
+        return {**where, "roster": f"{self.keys}/roster.toml", "key": f"{self.keys}/{name}.key"}
 
 
 class Journal:
@@ -83,6 +92,13 @@ class Writer:
         self._random = random
         self._users = users
         self._count = 0
+        self._registered = False
+
+    async def register(self) -> None:
+        """Log in, once."""
+        if not self._registered:
+            self._registered = True
+            await self._settle("login", "")
 
     async def found(self) -> None:
         """Create the channels."""
@@ -91,7 +107,7 @@ class Writer:
 
     async def run(self, pause_seconds: float) -> None:
         """Register, then talk until the journal closes."""
-        await self._settle("login", "")
+        await self.register()
         due = trio.current_time()
         while not self._journal.closing:
             self._count += 1
@@ -166,24 +182,23 @@ class Writer:
 
 async def _listen(name: str, wishes: Wishes, journal: Journal, ready: trio.Event) -> None:
     """Follow all channels and write down what is shown."""
-    async with (
-        connect(
-            None, servers=wishes.servers, brokers=wishes.brokers, random=Random(f"{wishes.seed} {name}")
-        ) as chat,
-        chat.subscribe(
+    who, random = name if wishes.keys else None, Random(f"{wishes.seed} {name}")
+    async with connect(who, **wishes.reach(name), random=random) as chat:
+        if wishes.keys:
+            await chat.login()
+        async with chat.subscribe(
             *CHANNELS, backlog=1000, on_change=lambda change: _changed(name, journal, change)
-        ) as incoming,
-    ):
-        ready.set()
-        async for message in incoming:
-            journal.write(
-                "heard",
-                listener=name,
-                user=message.user,
-                target=message.channel,
-                text=message.text,
-                at=monotonic(),
-            )
+        ) as incoming:
+            ready.set()
+            async for message in incoming:
+                journal.write(
+                    "heard",
+                    listener=name,
+                    user=message.user,
+                    target=message.channel,
+                    text=message.text,
+                    at=monotonic(),
+                )
 
 
 def _changed(name: str, journal: Journal, change: Any) -> None:
@@ -196,10 +211,13 @@ async def _people(wishes: Wishes, journal: Journal, nursery: trio.Nursery) -> No
     plain = PlainPeople(wishes.servers, wishes.requests, journal) if wishes.plain else None
     async with AsyncExitStack() as stack:
         writers = await _writers(wishes, journal, stack)
+        if wishes.keys:  # only who is registered may
+            await writers[0].register()
         await writers[0].found()
         for number in range(wishes.listeners):
             ready = trio.Event()
-            nursery.start_soon(_listen, f"listener-{number + 1}", wishes, journal, ready)
+            name = f"{wishes.called}listener-{number + 1}"
+            nursery.start_soon(_listen, name, wishes, journal, ready)
             await ready.wait()
         pause_seconds = (len(writers) + (len(plain.names) if plain else 0)) / wishes.rate
         async with trio.open_nursery() as talking:
@@ -212,13 +230,14 @@ async def _people(wishes: Wishes, journal: Journal, nursery: trio.Nursery) -> No
 
 async def _writers(wishes: Wishes, journal: Journal, stack: AsyncExitStack) -> list[Writer]:
     """Connected, each beginning at another server; the stack closes them."""
-    names = [(level, f"{level}-{n}") for level in wishes.levels for n in range(1, wishes.writers_of_each + 1)]
+    numbers = range(1, wishes.writers_of_each + 1)
+    names = [(level, f"{wishes.called}{level}-{n}") for level in wishes.levels for n in numbers]
     writers = []
     for number, (level, name) in enumerate(names):
         first = number % len(wishes.servers)
-        servers = wishes.servers[first:] + wishes.servers[:first]
+        reach = {**wishes.reach(name), "servers": wishes.servers[first:] + wishes.servers[:first]}
         random = Random(f"{wishes.seed} {name}")
-        way = connect(name, servers=servers, brokers=wishes.brokers, random=random)
+        way = connect(name, **reach, random=random)
         chat = await stack.enter_async_context(way)
         users = [other for _, other in names[: number + 1]]
         reads = wishes.read_share
