@@ -108,27 +108,36 @@ class Announcements:
 
     def _publish_batch(self, batch: list[Entry]) -> None:
         # Own entries were checked before they were appended: each of them can be shown.
-        spoken = [spoken for entry in batch if (spoken := self._spoken(entry)) is not None]
+        targets = {entry.target: entry for entry in batch}
+        headings = {target: self._heading(target) for target in targets}
+        authors = {uid: self._name_of(uid) for uid in {entry.author for entry in batch}}
+        spoken = [
+            (heading, self._body(entry, authors[entry.author]))
+            for entry in batch
+            if (heading := headings[entry.target]) is not None
+        ]
         if self._secured:
             # The stamps of a batch rise: who believes a topic's last one has followed the others.
             for body in dict(spoken).values():
                 self._node.tags.vouch(body, body["clock"])
         made = [Publication(heading, codec.pack(body)) for heading, body in spoken]
         self._out.publish(in_runs(made) if self._secured else made)
-        for entry in {entry.target: entry for entry in batch}.values():
+        for entry in targets.values():
             self._remember(entry.target or b"", entry.origin, entry.seq)
 
-    def _spoken(self, entry: Entry) -> tuple[bytes, dict[str, Any]] | None:
-        """Topic and body; None if it is not known: the receiver, of whom nobody told, has no name yet."""
-        node = self._node
-        author = self._name_of(entry.author)
-        if isinstance(entry.target, str):
-            return node.topics.channel(entry.target), channel_message(entry, user=author)
-        dst = self._name_of(entry.target)
-        topic_of = node.topics.of_user(entry.target or b"") if self._secured else topic(dst)
-        if dst == UNKNOWN_NAME or topic_of is None:
+    def _heading(self, target: str | bytes | None) -> bytes | None:
+        """The topic; None if it is not known: the receiver, of whom nobody told, has no name yet."""
+        if isinstance(target, str):
+            return self._node.topics.channel(target)
+        dst = self._name_of(target)
+        if dst == UNKNOWN_NAME:
             return None
-        return topic_of, user_message(entry, src=author, dst=dst)
+        return self._node.topics.of_user(target or b"") if self._secured else topic(dst)
+
+    def _body(self, entry: Entry, author: str) -> dict[str, Any]:
+        if isinstance(entry.target, str):
+            return channel_message(entry, user=author)
+        return user_message(entry, src=author, dst=self._name_of(entry.target))
 
     def _name_of(self, uid: bytes | None) -> str:
         shown = self._node.accounts.shown(uid) if self._secured and uid is not None else None

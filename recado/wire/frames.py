@@ -59,13 +59,13 @@ def receive_identified(socket: RawSocket) -> tuple[list[bytes], bool]:
 
     It is b"" if libzmq gives none.
     """
-    frames = []
-    for _ in range(MESSAGE_FRAMES_MAX + 1):
+    frame = _receive_frame(socket)
+    frames = [frame.bytes]
+    more = frame.more
+    while more and len(frames) <= MESSAGE_FRAMES_MAX:
         frame = _receive_frame(socket)
         frames.append(frame.bytes)
-        if not frame.more:
-            break
-    more = frame.more
+        more = frame.more
     frames.append(_user_id(frame))
     return frames, more
 
