@@ -89,6 +89,8 @@ def _units(units: Path, tree: Path) -> None:
         for file in sorted(units.glob(pattern)):
             name = file.stem + renamed[file.suffix] if file.suffix in renamed else file.name
             _put(tree / place / name, file.read_bytes())
+    for file in sorted((units / "ssh").glob("*")):
+        _put(tree / "usr/share/recado/ssh" / file.name, file.read_bytes())
 
 
 def _documents(source: Path, tree: Path) -> None:

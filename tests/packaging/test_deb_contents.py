@@ -183,7 +183,7 @@ def test_every_file_has_its_sum(tree: Path) -> None:
 def test_units_and_documents_are_those_of_the_tree(tree: Path) -> None:
     """Units, catalog, example, rules, dashboard, changelog: each as it stands in the tree."""
     placed = {path.name: path for path in _files(tree, "usr") if path.suffix != ".gz"}
-    for file in (ROOT / "systemd").iterdir():
+    for file in (path for path in (ROOT / "systemd").rglob("*") if path.is_file()):
         name = "recado.conf" if file.suffix in (".sysusers", ".tmpfiles") else file.name
         found = [path for path in _files(tree, "usr") if path.name == name]
         assert file.read_bytes() in [path.read_bytes() for path in found], name
