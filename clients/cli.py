@@ -60,6 +60,7 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
         "roster",
         "Who belongs to a cluster with keys: init, add, rotate, show, ….",
     ),
+    ("ssh", "clients.ssh.command", "ssh", "Logins over SSH: what OpenSSH calls on a node."),
     ("member", "clients.member", "member", "The list of servers: list, add, remove."),
 )
 

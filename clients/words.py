@@ -7,6 +7,7 @@ import os
 
 from clients.backup_words import BACKUP_WORDS
 from clients.rules.words import RULE_WORDS
+from clients.ssh.words import SSH_WORDS
 from recado.protocol.printable import printable
 from recado.texts import Text, Texts, language
 
@@ -277,4 +278,4 @@ class Spoken(Texts):
 
 def speaker() -> Texts:
     """The texts in the language of whoever runs this process."""
-    return Spoken(language(os.environ), WORDS, RULE_WORDS, BACKUP_WORDS)
+    return Spoken(language(os.environ), WORDS, RULE_WORDS, BACKUP_WORDS, SSH_WORDS)

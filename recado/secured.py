@@ -7,13 +7,14 @@ is in force and takes new files and settings on SIGHUP, all or nothing.
 import pwd
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from recado.keys import Identity, KeyFileError, read_cluster_key, read_identity
-from recado.protocol.limits import REGISTERED_SERVERS_MAX
+from recado.protocol.limits import REGISTERED_SERVERS_MAX, SSH_ACCOUNTS_MAX
 from recado.protocol.policy import SSH_ACCOUNT
 from recado.roster import Roster, RosterError
 from recado.service_credentials import credential_path
@@ -215,12 +216,15 @@ def local_account(config: Config, uid: int) -> str | None:
 
 def _unix_uid(account: str) -> int | None:
     """The user id of a Unix user told by it or by name; None if this host has no such name."""
-    if account.isdecimal():
-        return int(account)
     try:
-        return pwd.getpwnam(account).pw_uid
+        return int(account) if account.isdecimal() else _uid_of_name(account)
     except KeyError:
         return None
+
+
+@lru_cache(SSH_ACCOUNTS_MAX)  # asked at each request; a name that is missing may yet be made
+def _uid_of_name(account: str) -> int:
+    return pwd.getpwnam(account).pw_uid
 
 
 class Rate(NamedTuple):

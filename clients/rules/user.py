@@ -13,6 +13,7 @@ from clients.output import document, put, words
 from clients.render import moment, receipt_json, tell_receipt
 from clients.rules.facts import fields_of
 from clients.rules.options import CODES, expires_option, reason_option
+from clients.rules.ssh_keys import FINGERPRINT, add_ssh_key, name_of_file
 from clients.session import open_chat, run
 from clients.words import speaker
 from recado.client import Chat, Receipt, UserInfo
@@ -93,8 +94,11 @@ def keys(*, name: str | None, user: str | None, where: Where, as_json: bool) -> 
         document(**fields_of(told))
         return
     for key in told.keys:
+        kind = "" if key.ssh_key is None else f"  {printable(key.ssh_key.partition(' ')[0])}"
+        via = "" if key.via is None else f"  for logins with {printable(key.via)}"
         state = "" if key.revoked is None else f"  revoked {moment(key.revoked)}"
-        put(f"{printable(key.key)}  {moment(key.since)}{state}  {printable(key.reason or '')}".rstrip())
+        reason = printable(key.reason or "")
+        put(f"{printable(key.key)}  {moment(key.since)}{kind}{via}{state}  {reason}".rstrip())
 
 
 def _info(name: str, *, user: str | None, where: Where) -> UserInfo:
@@ -156,7 +160,8 @@ def add_key(
 @user.command(
     "revoke",
     epilog="\b\nExamples:\n  recado user revoke 'rq:rM' --reason lost       by its beginning\n"
-    f"  recado user revoke phone/ana.pub\n\n{CODES}",
+    "  recado user revoke phone/ana.pub\n"
+    f"  recado user revoke SHA256:Wk6mVL --reason lost  a key of SSH\n\n{CODES}",
 )
 @click.argument("which", metavar="KEY|FILE")  # `key` is the one that the command speaks with
 @reason_option
@@ -178,22 +183,20 @@ def revoke(
     """Revoke a key for ever: nobody can speak or listen with it any more, from this moment.
 
     KEY is what `keys` shows or the beginning of it, FILE its public part.  One's last key can't be revoked
-    by oneself.
+    by oneself.  With an SSH key ends also what nodes do for who has come with it.
     """
-    from recado.keys import KeyFileError, read_public, z85
-
     who, say = who_speaks(where, user), speaker()
     name = whose or who
     if which.endswith((".pub", ".key")) and Path(which).exists():
-        try:
-            which = z85(read_public(Path(which)).public)
-        except KeyFileError as error:
-            raise Ended(str(error), CONFIGURATION) from None
+        which = name_of_file(Path(which))
 
     async def do() -> tuple[Receipt, str]:
         async with open_chat(where, who, level=level) as chat:
             chosen = await _chosen(chat, name, which)
-            return await chat.revoke_key(chosen, user=name, reason=reason), chosen
+            of_ssh = chosen.startswith(FINGERPRINT)
+            return await (chat.revoke_ssh_key if of_ssh else chat.revoke_key)(
+                chosen, user=name, reason=reason
+            ), chosen
 
     receipt, chosen = run(do, where=where)
     text = say("user.key_revoked", user=name, public=chosen)
@@ -353,6 +356,9 @@ def uninvite(
         return
     for receipt in receipts:
         tell_receipt(receipt, speaker()("user.uninvited"), as_json=False)
+
+
+user.add_command(add_ssh_key)
 
 
 def _hash_of(token: str) -> str:

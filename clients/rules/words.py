@@ -33,6 +33,15 @@ RULE_WORDS: dict[str, Text] = {
         "mais de uma chave de {user} começa com {public}; diga mais",
         "several keys of {user} begin with {public}; give more of it",
     ),
+    "user.ssh_key_added": Text("{user} entra por SSH com {public}", "{user} comes in over SSH with {public}"),
+    "user.no_ssh_key": Text(
+        "nenhuma chave pública de SSH: uma linha como a de ~/.ssh/id_ed25519.pub (Ed25519, ECDSA ou RSA)",
+        "no public key of SSH: one line like that of ~/.ssh/id_ed25519.pub (Ed25519, ECDSA or RSA)",
+    ),
+    "user.private_key": Text(
+        "isso é uma chave privada de SSH; dê a pública (.pub), e a ninguém esta",
+        "that is a private key of SSH; give the public one (.pub), and this to nobody",
+    ),
     "user.node_key": Text(
         "{file} é a chave de um nó, não de um usuário", "{file} is a node's key, not a user's"
     ),
