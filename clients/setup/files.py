@@ -98,10 +98,29 @@ def write_all(files: Iterable[Wanted], *, force: bool) -> Done:
             continue
         if os.path.lexists(file.path) and not file.replace:
             done.old.append(_aside(file.path))
-        write_durably(file.path, file.text.encode())
-        file.path.chmod(file.mode)
+        if file.mode == SECRET:
+            _write_secret(file.path, file.text)
+        else:
+            write_durably(file.path, file.text.encode())
+            file.path.chmod(file.mode)
         done.written.append(file.path)
     return done
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """A file that is its owner's alone from its first byte, and no other one, whoever else writes there."""
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, SECRET), "wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _aside(path: Path) -> Path:

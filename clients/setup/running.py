@@ -184,8 +184,9 @@ def _cannot_write(error: OSError) -> NoReturn:
 
 
 def _run(setup: Setup, plan: Plan, node: str, bundles: list[Path]) -> None:
-    """Enable, perhaps start, and say what is left to type.  Raises `Ended`."""
+    """Check all that is there, enable, perhaps start, and say what is left to type.  Raises `Ended`."""
     say = speaker()
+    _check(setup.places, secured=not plan.open_lab)
     try:
         names = enable(plan, node, setup.places, start=setup.start, with_socket=setup.with_socket)
     except NotDone as error:
@@ -204,6 +205,20 @@ def _run(setup: Setup, plan: Plan, node: str, bundles: list[Path]) -> None:
         setup.next.append(f"rm {' '.join(quote(str(path)) for path in bundles)}")
     if not (setup.places.root != Path("/") or (not bundles and node != plan.nodes[0].name)):
         setup.next.append("recado status")
+
+
+def _check(places: Places, *, secured: bool) -> None:
+    """The whole configuration as it now is, other files in conf.d included.  Raises `Ended`."""
+    from clients.setup.checking import look
+    from recado.config import ConfigError, load
+
+    roster = {"security.roster": str(places.roster)} if secured else {}
+    try:
+        problems = look(load(places.config, overrides=roster, env={}), places.config).problems
+    except ConfigError as error:
+        problems = list(error.problems)
+    if problems:
+        raise Ended("\n".join(map(str, problems)), CONFIGURATION)
 
 
 def _tell(setup: Setup, plan: Plan, node: str, done: Done, *, bundles: list[Path]) -> None:

@@ -278,6 +278,28 @@ def test_a_further_broker_is_named_by_its_unit(tmp_path: Path, here: Path) -> No
     assert config.broker.xpub == config.cluster.brokers[1].xpub == "tcp://10.77.0.12:5558"
 
 
+def test_what_is_there_besides_is_checked_too(tmp_path: Path, here: Path) -> None:
+    """A file of conf.d that contradicts the rest is told at once, with 78."""
+    other = tmp_path / "a/etc/recado/conf.d/z.toml"
+    other.parent.mkdir(parents=True)
+    other.write_text('[cluster]\nid = "other"\n')
+    result = call(root(tmp_path, "a"), *THREE)
+    assert result.exit_code == 78
+    assert "is of cluster recado" in result.stderr
+
+
+def test_a_secret_goes_into_no_file_of_somebody_elses(tmp_path: Path, here: Path) -> None:
+    """What waits under a bundle's name, a link too, is refused; nothing is written through it."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("")
+    (here / "n2.recado").symlink_to(elsewhere)
+    assert call(root(tmp_path, "a"), *THREE).exit_code == 73
+    assert elsewhere.read_text() == ""
+    good(root(tmp_path, "a"), "--force", *THREE)
+    assert elsewhere.read_text() == ""
+    assert modes(here)["n2.recado"] == "600"
+
+
 def test_the_port_that_never_closes(tmp_path: Path) -> None:
     """With --socket the socket unit gets this server's address, also later, and once."""
     good(root(tmp_path, "a"), *THREE)
