@@ -5,16 +5,21 @@
 
 import importlib
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from recado import __version__
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 INTERRUPTED = 130
+COMPLETING = "_RECADO_COMPLETE"  # set by the shells' completion scripts
 
 # Name, module, attribute, one line of help.  The order is that of `recado --help`.
 COMMANDS: tuple[tuple[str, str, str, str], ...] = (
@@ -88,8 +93,18 @@ class LazyGroup(click.Group):
         for name, module, attribute, _ in COMMANDS:
             if name == cmd_name:
                 command: click.Command = getattr(importlib.import_module(module), attribute)
+                if COMPLETING in os.environ:
+                    from clients.completion import knowing_names
+
+                    return knowing_names(command)
                 return command
         return None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        from clients.completion import commands
+
+        own = commands(((name, text) for name, _, _, text in COMMANDS), incomplete)
+        return [*own, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         for stream in (sys.stdout, sys.stderr):

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from storage.database import StorageError, WrongFile, classified, connect_read_only, wal_path
 from storage.replica import FILE_NAME
@@ -109,6 +109,19 @@ def quarantined(path: Path, *, direct: bool = False) -> Iterator[dict[str, Any]]
         ):
             shown = None if raw is None else raw.hex() if direct else f"({len(raw)} bytes)"
             yield {"origin": origin, "seq": seq, "reason": reason, "from_node": from_node, "raw": shown}
+
+
+def names_in(path: Path, view: Literal["channels", "users"], *, begin: str, most: int) -> list[str]:
+    """Names that begin so, sorted, at most so many; none of channels that were ever private."""
+    with closing(open_for_inspection(path)) as connection, classified(path):
+        (version,) = connection.execute("pragma user_version").fetchone()
+        public = "" if version < 2 else "and name not in (select name from private_channel)"
+        rows = connection.execute(
+            f"select name from {view} where substr(name, 1, ?) = ? {public if view == 'channels' else ''}"
+            " order by name limit ?",
+            (len(begin), begin, most),
+        )
+        return [name for (name,) in rows]
 
 
 def dump(path: Path, *, views: Sequence[str] = VIEW_NAMES, direct: bool = False) -> Iterator[dict[str, Any]]:
