@@ -35,6 +35,13 @@ _WORDS: Final = {
     "audit": ("detail", "reason"),
 }
 
+_NAMES_IN: Final = {
+    "users": "select name from users where substr(name, 1, ?) = ? order by name limit ?",
+    "channels": """select name from channels where substr(name, 1, ?) = ?
+        and name not in (select name from private_channel) order by name limit ?""",
+    "channels of version 1": "select name from channels where substr(name, 1, ?) = ? order by name limit ?",
+}
+
 
 def find_replicas(data: Path) -> list[Path]:
     """The replicas below a data directory (``DIR/*/replica.db``), in order of name."""
@@ -115,13 +122,8 @@ def names_in(path: Path, view: Literal["channels", "users"], *, begin: str, most
     """Names that begin so, sorted, at most so many; none of channels that were ever private."""
     with closing(open_for_inspection(path)) as connection, classified(path):
         (version,) = connection.execute("pragma user_version").fetchone()
-        public = "" if version < 2 else "and name not in (select name from private_channel)"
-        rows = connection.execute(
-            f"select name from {view} where substr(name, 1, ?) = ? {public if view == 'channels' else ''}"
-            " order by name limit ?",
-            (len(begin), begin, most),
-        )
-        return [name for (name,) in rows]
+        asked = _NAMES_IN["channels of version 1" if view == "channels" and version < 2 else view]
+        return [name for (name,) in connection.execute(asked, (len(begin), begin, most))]
 
 
 def dump(path: Path, *, views: Sequence[str] = VIEW_NAMES, direct: bool = False) -> Iterator[dict[str, Any]]:
