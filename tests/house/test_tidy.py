@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,6 +156,18 @@ def test_every_refusal_can_be_translated() -> None:
         codes |= set(re.findall(r'\bRefused\(\s*"([a-z_]+)"', file.read_text("utf-8")))
         codes |= set(re.findall(r'\bcode="([a-z_]+)"', file.read_text("utf-8")))
     assert codes - set(ERRORS) == set()
+
+
+def test_every_package_is_installed() -> None:
+    """What pip installs, and so the Debian package, has each directory of modules that imports may name."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
+    rooms = ("recado", "storage", "daemons", "clients")
+    found = {
+        str(file.parent.relative_to(ROOT)).replace("/", ".")
+        for room in rooms
+        for file in (ROOT / room).rglob("__init__.py")
+    }
+    assert found == set(listed) - {"clients.units"}
 
 
 def test_the_project_speaks_of_itself_alone() -> None:
