@@ -32,7 +32,7 @@ import clients, json, os, sys, sysconfig
 paths = sysconfig.get_paths()
 print(json.dumps({
     "python": os.path.realpath(sys.executable), "prefix": sys.prefix, "base": sys.base_prefix,
-    "scripts": paths["scripts"], "modules": sorted({paths["purelib"], paths["platlib"]}),
+    "scripts": paths["scripts"], "modules": [path for path in sys.path if os.path.isdir(path)],
     "own": os.path.dirname(os.path.dirname(os.path.realpath(clients.__file__))),
     "library": paths["stdlib"], "version": list(sys.version_info[:2]),
 }))
@@ -48,7 +48,7 @@ class CannotInstall(Exception):
 
 
 class Installation(NamedTuple):
-    """Where Python and Recado are: `scripts` has the programs, `modules` what pip installed, `own` Recado's
+    """Where Python and Recado are: `scripts` has the programs, `modules` what is imported, `own` Recado's
     packages, `base` the interpreter's own prefix."""
 
     python: Path

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from machine import NEEDS, Machine
+from machine import UNITS as UNIT_FILES
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.needs(*NEEDS, "ip")]
 
@@ -54,3 +55,36 @@ def test_what_is_in_use_is_refused(node: Machine) -> None:
     done = node.run("recado", "init", "--cluster", "rua", "n1=10.77.0.11", check=False)
     assert done == ""
     assert node.run("cat", "/etc/recado/recado.toml") == before
+
+
+MOVE = """
+rm -rf /usr/lib/systemd/system/recado* /usr/lib/systemd/catalog/recado.catalog /etc/systemd/system/recado-server@n1.socket.d
+mkdir -p /srv/chat
+cp -a /opt/recado/bin /opt/recado/lib /opt/recado/pyvenv.cfg /srv/chat/
+sed -i '1s,/opt/recado,/srv/chat,' /srv/chat/bin/recado*
+systemctl daemon-reload
+"""
+
+
+def test_an_installation_by_pip_gets_its_units(node: Machine) -> None:
+    """For programs in another place units are written that start there, shut in as the shipped ones are."""
+    node.run("systemctl", "stop", "recado-*", "recado.target", "recado-server@n1.socket")
+    node.run("systemctl", "disable", "recado-server@n1.socket")
+    node.run("sh", "-euc", MOVE)
+    for file in UNIT_FILES.glob("recado*"):  # where a wheel has them
+        node.write_now(f"/opt/recado/app/clients/units/{file.name}", file.read_text())
+    told = json.loads(node.run("/srv/chat/bin/recado", "systemd", "install", "--json"))
+    assert told["programs"] == "/srv/chat/bin"
+    node.run("/srv/chat/bin/recado", *INIT[1:], "--start")
+    assert {node.show(unit, "ActiveState") for unit in UNITS} == {"active"}
+    assert node.run("cat", f"/proc/{node.show('recado-server@n1', 'MainPID')}/cmdline").split("\0")[2] == (
+        "/srv/chat/bin/recado-server"
+    )
+    assert _status(node)["server"] == "n1"
+    refused = node.run("/srv/chat/bin/recado", "systemd", "remove", "--json", check=False)
+    assert json.loads(refused)["exit_code"] == 75
+    node.run("systemctl", "stop", "recado-*", "recado.target")
+    removed = json.loads(node.run("/srv/chat/bin/recado", "systemd", "remove", "--json"))["removed"]
+    assert len(removed) == 8
+    assert node.show("recado-server@n1", "LoadState") == "not-found"
+    assert node.run("find", "/etc/systemd/system", "-name", "recado*.service") == ""
