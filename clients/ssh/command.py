@@ -1,22 +1,14 @@
 """`recado ssh`: the two things that OpenSSH calls on a node.  docs/ssh.md has the configuration."""
 
-import io
 import os
 import re
-import signal
-import sys
 import syslog
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from clients.cli import cli
-from clients.ending import CONFIGURATION, FAILURE, Ended
-from clients.output import put, words
-from clients.ssh.allowed import HELP, arguments_of, tops, words_of
-from clients.ssh.door import KEY_FILE, Door, Watch, directory_of, door_of, session_identity
-from clients.words import speaker
+from clients.ending import CONFIGURATION, Ended
+from clients.output import put
 from recado.protocol.ssh_keys import ident_of, parse_key
 
 CONFIGURATION_FILE = Path("/etc/recado/recado.toml")
@@ -24,19 +16,6 @@ DATA = Path("/var/lib/recado")
 STATE = Path("/var/lib/recado-ssh")
 PROGRAM = "/opt/recado/bin/recado"
 _PROGRAM = re.compile(r"/[A-Za-z0-9/._-]+")
-# What a command may hear of who has come; everything else of the environment is ours.
-_KEPT = (
-    "TERM",
-    "LANG",
-    "LC_ALL",
-    "LC_MESSAGES",
-    "RECADO_LANG",
-    "NO_COLOR",
-    "TZ",
-    "PATH",
-    "HOME",
-    "LD_LIBRARY_PATH",
-)
 
 
 @click.group("ssh", epilog="\b\nExample:\n  ssh bbs@node publish geral < letter.txt")
@@ -116,55 +95,8 @@ def session(*, fingerprint: str, config: Path, state: Path) -> None:
     There is no shell, and none but the commands that `ssh bbs@node help` names; they read and write no
     file of the node.
     """
-    given = words_of(os.environb.get(b"SSH_ORIGINAL_COMMAND", b""))
-    _speak_utf8()
     if ident_of(fingerprint) is None:
         raise Ended(f"{fingerprint!r} is no fingerprint", CONFIGURATION)
-    if given and given[0] in HELP:
-        put(speaker()("ssh.help", offered=", ".join(tops())))
-        return
-    arguments = arguments_of(given)
-    door = door_of(config)
-    os.umask(0o077)
-    identity = session_identity(door, fingerprint, state=state)
-    home = directory_of(state, fingerprint)
-    environment = environment_of(door, home, user=identity.name, env=os.environ)
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir("/")
-    from recado.keys import z85
+    from clients.ssh.login import login
 
-    def over() -> None:
-        os.kill(os.getpid(), signal.SIGHUP)  # long commands end in order by it
-
-    with Watch(door, fingerprint, key=z85(identity.public), over=over) as watch:
-        try:
-            cli(args=arguments, prog_name="recado")
-        finally:
-            if watch.ended:
-                words(speaker()("ssh.ended"))
-                sys.exit(FAILURE)
-
-
-def environment_of(door: Door, home: Path, *, user: str, env: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which a command finds the cluster, and who speaks; nothing of it is the user's."""
-    found = {name: env[name] for name in _KEPT if name in env}
-    found |= {
-        "PYTHONUTF8": "1",
-        "RECADO_ROSTER": door.roster,
-        "RECADO_KEY": str(home / KEY_FILE),
-        "RECADO_USER": user,
-        "RECADO_STATE": str(home),
-    }
-    if door.servers:
-        found["RECADO_SERVER"] = " ".join(door.servers)
-    if door.reference:
-        found["RECADO_REFERENCE"] = door.reference
-    return found
-
-
-def _speak_utf8() -> None:
-    """Whatever the client's locale is called, and whether this host has it."""
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    login(os.environb.get(b"SSH_ORIGINAL_COMMAND", b""), fingerprint, config=config, state=state)

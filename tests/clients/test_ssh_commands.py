@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from clients.cli import cli
 from clients.ending import Ended
 from clients.ssh.allowed import COMMAND_BYTES_MAX, OFFERED, arguments_of, words_of
-from clients.ssh.command import environment_of
 from clients.ssh.door import Door
+from clients.ssh.login import environment_of
 
 FINGERPRINT = "SHA256:Wk6mVLDIGYpn+4UKqkfBYaaXvRE3ZhkY7/5HvM28/U0"
 
