@@ -8,6 +8,7 @@ from plain_client import World, plain_world
 from running_cluster import Cluster, local_cluster
 
 if TYPE_CHECKING:
+    from bare_hosts import BareHosts
     from laboratory import Laboratory
 
 
@@ -41,3 +42,12 @@ def lab(shared_lab: "Laboratory") -> "Iterator[Laboratory]":
     """The laboratory, whole before and after."""
     yield shared_lab
     shared_lab.whole()
+
+
+@pytest.fixture(scope="session")
+def bare_hosts() -> "Iterator[BareHosts]":
+    """Three hosts that were bare, made a cluster by what the README types."""
+    from bare_hosts import following_the_readme
+
+    with following_the_readme() as hosts:
+        yield hosts
