@@ -9,14 +9,13 @@ import click
 import msgspec
 
 from clients.ending import CONFIGURATION, Ended
-from clients.options import json_option
+from clients.options import CONFIG_DEFAULT, json_option
 from clients.output import document, put, words
 from clients.setup.origins import Lines
 from clients.setup.words import speaker
 from recado.config import ConfigError, Loaded, Problem, describe, load_with_origins
 from recado.config import toml as as_toml
 
-CONFIG_DEFAULT = Path("/etc/recado/recado.toml")
 CODES = "Exit codes: 2 wrong usage, 78 something is wrong with it."
 
 _file_argument = click.argument(

@@ -14,6 +14,7 @@ import click
 
 REFERENCE_DEFAULT = "tcp://127.0.0.1:5559"
 ROSTER_FILE = "roster.toml"
+CONFIG_DEFAULT = Path("/etc/recado/recado.toml")  # where units have it
 TIMEOUT_SECONDS_DEFAULT = 15.0
 _ADDRESS = re.compile(r"tcp://[^\s/]+:[0-9]{1,5}|ipc://\S+")
 Decorated = Callable[..., Any]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
@@ -30,15 +30,24 @@ from recado.client import (
 )
 from recado.protocol.printable import printable
 
+if TYPE_CHECKING:
+    from recado.secured import ClientSecurity
+
 _LISTENING_SECONDS = 1.5  # a restart of the reference takes about one
 QUEUED = "queued"  # this program's own code: no server says it
 T = TypeVar("T")
 
 
 def open_chat(
-    where: Where, user: str | None, *, level: str | None = None, key_of: str | None = None
+    where: Where,
+    user: str | None,
+    *,
+    level: str | None = None,
+    key_of: str | None = None,
+    security: "ClientSecurity | None" = None,
 ) -> AbstractAsyncContextManager[Chat]:
-    """The library's connection for these options.  `key_of`: with whose key, if nobody speaks.
+    """The library's connection for these options.  `key_of`: with whose key, if nobody speaks; `security`:
+    with this one.
 
     Raises `Ended` if in a cluster with keys there is none.
     """
@@ -49,7 +58,7 @@ def open_chat(
         reference=where.reference,
         level=level,
         data=where.state,
-        security=security_of(where, user or key_of),
+        security=security or security_of(where, user or key_of),
         patience=Patience(deadline_seconds=where.timeout_seconds),
     )
 

@@ -9,7 +9,7 @@ import anyio
 import click
 
 from clients.ending import FAILURE, Ended
-from clients.options import Where, json_option, user_option, where_options
+from clients.options import CONFIG_DEFAULT, Where, json_option, user_option, where_options
 from clients.output import document, put
 from clients.session import run
 from clients.watching.findings import Finding, diagnose
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from recado.secured import ClientSecurity
 
 AGAIN_SECONDS: Final = 2.0  # before the second look at what may have been a moment's
-CONFIG_DEFAULT: Final = Path("/etc/recado/recado.toml")
 _PASSING: Final = frozenset({"unreachable", "split_view", "no_coordinator", "broker", "clock", "reference"})
 
 

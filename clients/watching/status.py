@@ -13,7 +13,7 @@ from clients.session import open_chat, run
 from clients.watching.survey import Known
 from clients.watching.table import page
 from clients.watching.values import Answer, Survey
-from clients.watching.where import known_to, surveyor_for
+from clients.watching.where import known_to, on_this_node, surveyor_for
 from clients.watching.words import speaker
 from recado.client import Status
 
@@ -33,10 +33,12 @@ def status(*, user: str | None, where: Where, as_json: bool) -> None:
     With --json: what the server that answered first says, and under `servers` what each one says.
     """
 
+    where, security = on_this_node(where, user)
+
     async def do() -> tuple[Status, Survey]:
-        async with open_chat(where, None, key_of=user) as chat:
+        async with open_chat(where, None, key_of=user, security=security) as chat:
             first = await chat.status()
-        async with surveyor_for(where, user=user) as surveyor:
+        async with surveyor_for(where, user=user, security=security) as surveyor:
             known = known_to(where)
             # Whoever answered is asked again beside the others; the reference need not be there any more.
             servers = {**known.servers, **_addresses(first)}

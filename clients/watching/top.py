@@ -15,7 +15,7 @@ from clients.session import run
 from clients.watching.board import History, board
 from clients.watching.survey import Surveyor
 from clients.watching.table import page
-from clients.watching.where import known_to, surveyor_for
+from clients.watching.where import known_to, on_this_node, surveyor_for
 from clients.watching.words import speaker
 
 PLAIN: Final = (80, 1000)  # columns and lines of a snapshot
@@ -43,10 +43,11 @@ def top(*, interval_seconds: float, user: str | None, where: Where) -> None:
 
     Without a terminal on both ends: one snapshot.
     """
+    where, security = on_this_node(where, user)
     live = sys.stdin.isatty() and sys.stdout.isatty()
 
     async def do() -> None:
-        async with surveyor_for(where, user=user) as surveyor:
+        async with surveyor_for(where, user=user, security=security) as surveyor:
             if live:
                 await _live(surveyor, where, interval_seconds=interval_seconds)
             else:

@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clients.keyring import security_of
-from clients.options import Where
+from clients.options import CONFIG_DEFAULT, REFERENCE_DEFAULT, Where
+from clients.watching.local_checks import node_security
 from clients.watching.survey import Known, Role, Surveyor, surveying
 from recado.config import Config
 from recado.whereabouts import Whereabouts
@@ -24,6 +27,29 @@ def known_to(where: Where, config: Config | None = None) -> Known:
         reference=config.cluster.reference or None,
         brokers=where.brokers or tuple(broker.xpub for broker in config.cluster.brokers),
     )
+
+
+def on_this_node(where: Where, user: str | None) -> "tuple[Where, ClientSecurity | None]":
+    """Where nobody said where or who: on a node the cluster of its configuration, and its own key.
+
+    Who may not read the key is told what everybody is told: how to give one.
+    """
+    said = user or where.servers or where.roster or where.key or where.reference != REFERENCE_DEFAULT
+    if said or not CONFIG_DEFAULT.is_file():
+        return where, None
+    from recado.config import ConfigError, load
+    from recado.keys import KeyFileError
+    from recado.roster import RosterError
+
+    try:
+        config = load(CONFIG_DEFAULT)
+        security = node_security(config)
+    except (ConfigError, KeyFileError, RosterError):
+        return where, None
+    servers = tuple(member.address for member in config.cluster.members)
+    reference = config.cluster.reference or None
+    roster = Path(config.security.roster) if security else None
+    return replace(where, servers=servers, reference=reference, roster=roster), security
 
 
 @asynccontextmanager

@@ -38,6 +38,9 @@ def test_one_command_makes_and_starts_a_node(node: Machine) -> None:
     assert (status["server"], status["of"]) == ("n1", 1)
     assert json.loads(node.run(*INIT, "--start", "--json"))["written"] == []
     node.run("recado", "config", "check")
+    # On the other nodes root has no operator's key: there it is the node that asks.
+    elsewhere = node.run("env", "XDG_CONFIG_HOME=/nowhere", "recado", "status", "--json")
+    assert json.loads(elsewhere)["server"] == "n1"
     node.run("recado", "user", "list")
 
 
