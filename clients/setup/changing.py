@@ -12,9 +12,9 @@ from typing import NoReturn
 from clients.ending import CANNOT_CREATE, CONFIGURATION, FAILURE, TEMPORARY, Ended
 from clients.member import file_content
 from clients.output import document, words
-from clients.setup.bundle import Bundle, BundleError, bundle_text, identities, kinds, parse
+from clients.setup.bundle import Bundle, BundleError, identities, kinds, parse
 from clients.setup.files import SECRET, Conflict, Done, Places, Wanted, write_all
-from clients.setup.making import bundle_path, with_node
+from clients.setup.making import bundle_path, text_at, with_node
 from clients.setup.plan import Place, Plan, PlanError, brokers_of, check, place, reference_address
 from clients.setup.running import Setup
 from clients.setup.service import NotDone, restart_what_runs
@@ -143,10 +143,11 @@ def _files(setup: Setup, plan: Plan, name: str, config: Config) -> list[Wanted]:
     path = bundle_path(setup.output, name)
     keys, roster = _keys(setup, plan, name, path) if not plan.open_lab else ({}, "")
     bundle = Bundle(made=made, node=name, plan=plan, roster=roster, keys=keys)
+    others = setup.output / f"{name}-for-others.recado"
     update = Bundle(made=made, node="", plan=plan, roster=roster)
     return [
-        Wanted(path=path, text=bundle_text(bundle), mode=SECRET, replace=True),
-        Wanted(path=setup.output / f"{name}-for-others.recado", text=bundle_text(update), replace=True),
+        Wanted(path=path, text=text_at(path, bundle), mode=SECRET, replace=True),
+        Wanted(path=others, text=text_at(others, update), replace=True),
         *_shared(places, plan, roster, config),
     ]
 

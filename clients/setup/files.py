@@ -101,6 +101,7 @@ def write_all(files: Iterable[Wanted], *, force: bool) -> Done:
         if file.mode == SECRET:
             _write_secret(file.path, file.text)
         else:
+            file.path.parent.mkdir(parents=True, exist_ok=True)
             write_durably(file.path, file.text.encode())
             file.path.chmod(file.mode)
         done.written.append(file.path)

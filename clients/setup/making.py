@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from clients.setup.bundle import Bundle, BundleError, bundle_text, identities, kinds, parse
 from clients.setup.files import SECRET, Places, Wanted, says_nothing
 from clients.setup.plan import Plan, broker_on, cluster_toml, here_toml, reference_address
@@ -121,20 +123,20 @@ def bundle_files(plan: Plan, node: str, made: Made | None, *, directory: Path) -
     for place in plan.nodes:
         if place.name == node:
             continue
-        path, bundle = bundle_path(directory, place.name), bundle_for(plan, place.name, made)
-        text = bundle_text(bundle)
-        try:
-            before = parse(path.read_bytes(), name=str(path))
-            if (before.plan, before.node, before.keys) == (bundle.plan, bundle.node, bundle.keys):
-                text = bundle_text(
-                    Bundle(
-                        made=before.made, node=bundle.node, plan=plan, roster=bundle.roster, keys=bundle.keys
-                    )
-                )
-        except (OSError, BundleError):
-            pass
+        path = bundle_path(directory, place.name)
+        text = text_at(path, bundle_for(plan, place.name, made))
         files.append(Wanted(path=path, text=text, mode=SECRET))
     return files
+
+
+def text_at(path: Path, bundle: Bundle) -> str:
+    """The bundle's text; what lies at `path` already if nothing but its time differs."""
+    try:
+        before = parse(path.read_bytes(), name=str(path))
+    except (OSError, BundleError):
+        return bundle_text(bundle)
+    kept = msgspec.structs.replace(bundle, made=before.made)
+    return bundle_text(kept if kept == before else bundle)
 
 
 def node_files(bundle: Bundle, places: Places) -> list[Wanted]:

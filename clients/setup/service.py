@@ -96,7 +96,7 @@ def disable_all(root: Path) -> None:
         return
     where = [f"--root={root}"] if root != Path("/") else []
     names = ("recado-reference.service", "recado-broker.service", "recado-server@.service")
-    _call("systemctl", *where, "--quiet", "disable", *names, "recado-server@.socket", TARGET)
+    _call("systemctl", *where, "--quiet", "disable", *names, "recado-server@.socket", "recado-backup@.timer", TARGET)
 
 
 def read_units(*, removing: bool) -> None:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 MARK: Final = "# Written by `recado systemd install`; `recado systemd remove` takes it away.\n"
-PROGRAMS: Final = ("recado-server", "recado-broker", "recado-reference")
+PROGRAMS: Final = ("recado", "recado-server", "recado-broker", "recado-reference")
 # What the units hide by ProtectHome=, PrivateTmp= and PrivateDevices=.
 HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 TARGETS: Final = {
     ".service": "etc/systemd/system",
     ".socket": "etc/systemd/system",
     ".target": "etc/systemd/system",
+    ".timer": "etc/systemd/system",
     ".sysusers": "etc/sysusers.d",
     ".tmpfiles": "etc/tmpfiles.d",
     ".catalog": "usr/lib/systemd/catalog",
