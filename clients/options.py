@@ -14,6 +14,7 @@ import click
 
 REFERENCE_DEFAULT = "tcp://127.0.0.1:5559"
 ROSTER_FILE = "roster.toml"
+NODE_CONFIGURATION = Path("/etc/recado/recado.toml")
 CONFIG_DEFAULT = Path("/etc/recado/recado.toml")  # where units have it
 TIMEOUT_SECONDS_DEFAULT = 15.0
 _ADDRESS = re.compile(r"tcp://[^\s/]+:[0-9]{1,5}|ipc://\S+")
@@ -85,6 +86,8 @@ def where_options(command: Decorated) -> Decorated:
         **others: Any,
     ) -> Any:
         names = default_roster(os.environ) if roster is None else _named(roster)
+        if roster is names is None and not servers and reference is None:
+            names, servers, reference = _account_here(has_key=key is not None)
         if servers:
             reference = None
         elif reference is None:
@@ -122,6 +125,24 @@ def default_roster(env: Any) -> Path | None:
     """The roster that a person keeps, if there is one."""
     path = config_directory(env) / ROSTER_FILE
     return path if path.is_file() else None
+
+
+def _account_here(*, has_key: bool) -> tuple[Path | None, tuple[str, ...], str | None]:
+    """The roster, servers and reference of the node on which this is one of the accounts that its server
+    knows, whose key is made if there is none yet; else nothing.  Raises `Ended`.
+    """
+    if not NODE_CONFIGURATION.is_file():
+        return None, (), None
+    from clients.keyring import user_key_path
+    from clients.local_account import account_here, make_first_key
+
+    account = account_here(NODE_CONFIGURATION)
+    if account is None:
+        return None, (), None
+    directory = config_directory(os.environ)
+    if not has_key and not list(directory.glob("*.key")):
+        make_first_key(account, user_key_path(account.name, os.environ))
+    return account.roster, account.servers, account.reference
 
 
 def _addresses_in(roster: Path | None) -> tuple[tuple[str, ...], str | None]:

@@ -29,6 +29,13 @@ SSH_WORDS: dict[str, Text] = {
         "o servidor deste nó não responde; tente outro nó, ou mais tarde",
         "the server of this node does not answer; try another node, or later",
     ),
+    "local.no_server": Text(
+        "aqui você é {user}, mas o servidor deste nó não responde; tente mais tarde",
+        "you are {user} here, but the server of this node does not answer; try again later",
+    ),
+    "local.key": Text(
+        "aqui você é {user}; sua chave está em {path}", "you are {user} here; your key is in {path}"
+    ),
     "ssh.ended": Text("a chave SSH foi revogada", "the SSH key was revoked"),
     "ssh.help": Text(
         "sem comando: a conversa. Comandos: {offered}. `COMANDO --help` diz mais.",

@@ -116,6 +116,10 @@ class Nodes:
                 shown += machine.run(*_at_home(who), "bash", "-euo", "pipefail", "-c", text)
         return shown
 
+    def mia(self, *command: str) -> list[str]:
+        """A command line here for a command of the Unix account."""
+        return self.one.words(*_at_home("mia"), *command)
+
     def olga(self, *command: str) -> str:
         """The operator's `recado`."""
         return self.one.run(*_at_home("olga"), "recado", *command, "--user", "olga")
@@ -136,6 +140,9 @@ class Nodes:
 
 
 def _at_home(who: str) -> list[str]:
+    if who == "mia":
+        as_mia = ["setpriv", f"--reuid={ACCOUNT_UID}", f"--regid={ACCOUNT_UID}", "--clear-groups"]
+        return [*as_mia, "env", "-C", "/home/mia", "HOME=/home/mia"]
     return ["env", "-C", "/root/olga", "HOME=/root/olga"] if who == "olga" else ["env", "-C", "/root"]
 
 
@@ -161,6 +168,7 @@ def ssh_nodes() -> Iterator[Nodes]:
         ends.enter_context(two)
         one.run("sh", "-euc", KEYS)
         one.write_now("/root/.ssh/config", CLIENT)
+        one.run("install", "-d", "-o", str(ACCOUNT_UID), "-g", str(ACCOUNT_UID), "/home/mia")
         for name in SHARED:
             path = Path("/etc/recado" if name.endswith(".toml") else "/etc/credstore") / name
             two.write_now(str(path), one.run("cat", str(path)))

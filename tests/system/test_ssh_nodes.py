@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 from machine import NEEDS
-from ssh_nodes import Nodes, ssh_nodes
+from ssh_nodes import ACCOUNT_UID, Nodes, ssh_nodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.needs(*NEEDS, "sshd", "ssh")]
 
@@ -180,6 +180,25 @@ def test_a_key_is_lost(nodes: Nodes) -> None:
             lambda at=node: nodes.ssh("ana", at, "users")[0] == 255, "it is refused", seconds=10
         )  # type: ignore[misc]
     assert {key["reason"] for key in _keys(nodes, "ana") if key["revoked"]} == {"left in the tram"}
+
+
+def test_an_account_of_the_host(nodes: Nodes) -> None:
+    """A Unix user whom the configuration names talks and hears without setting anything up; another can't."""
+    shown = nodes.follow("Accounts of the host")
+    assert "<mia> daqui do nó" in shown
+    terminal = Terminal(nodes.mia("recado", "tail", "-f", "geral"))
+    terminal.wait_for("daqui do nó")
+    nodes.olga("publish", "geral", "ouviu?")
+    terminal.wait_for("<olga> ouviu?")
+    terminal.type("\x03")
+    assert terminal.ended() in (130, -signal.SIGINT)  # the latter of `nsenter` around it
+    (key,) = _keys(nodes, "mia")
+    assert key["reason"].startswith(f"{ACCOUNT_UID}@")
+    kept = nodes.one.run("sh", "-c", "stat -c '%u %a' /home/mia/.config/recado/*.key")
+    assert kept.split() == [str(ACCOUNT_UID), "600"]
+    other = nodes.one.words("setpriv", "--reuid=61235", "--clear-groups", "env", "HOME=/nonexistent")
+    refused = subprocess.run([*other, "recado", "users"], capture_output=True, check=False, timeout=60)
+    assert refused.returncode != 0
 
 
 def _keys(nodes: Nodes, user: str) -> list[dict[str, str]]:
