@@ -51,7 +51,7 @@ def backup() -> None:
 
 @backup.command(
     "make",
-    epilog="\b\nExamples:\n  recado backup server-1 -o /backup/\n"
+    epilog="\b\nExamples:\n  recado backup server-1 -o /backup/ --keep 14\n"
     "  recado backup make --config /etc/recado/server-1.toml --with-keys\n"
     f"  recado backup server-1 -o - | age -r age1xyz > server-1.tar.age\n\n{_CODES}",
 )
@@ -64,6 +64,12 @@ def backup() -> None:
     metavar="FILE",
     help="Where to; a directory: under a name with node and time there; -: standard output.",
 )
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With a directory: delete older backups of the node there, until N are left.",
+)
 @click.option("--with-keys", is_flag=True, help="With --config: the node's secret keys too.")
 @roster_option
 @json_option
@@ -74,6 +80,7 @@ def make_command(
     directory: Path | None,
     config_path: Path | None,
     output: Path | None,
+    keep: int | None,
     with_keys: bool,
     roster: Path | None,
     as_json: bool,
@@ -83,6 +90,8 @@ def make_command(
         raise click.UsageError(speaker()("backup.keys_config"))
     if output == Path("-") and as_json:
         raise click.UsageError(speaker()("backup.pipe_json"))
+    if keep is not None and (output is None or not output.is_dir()):
+        raise click.UsageError(speaker()("backup.keep_directory"))
     from storage.backup import make
 
     place = place_of(node=node, data=data, directory=directory, config_path=config_path)
@@ -100,10 +109,21 @@ def make_command(
             progress=_progress(),
         )
     )
+    gone: list[Path] = [] if pipe else _did(lambda: _kept(place, target, keep))
     if as_json:
-        document(file=str(target), **_told(checked))
-    else:
-        _say_made("-" if pipe else str(target), checked)
+        document(file=str(target), deleted=[str(path) for path in gone], **_told(checked))
+        return
+    _say_made("-" if pipe else str(target), checked)
+    if gone:
+        words(speaker()("backup.deleted", count=len(gone), keep=keep))
+
+
+def _kept(place: Place, target: Path, keep: int | None) -> list[Path]:
+    """Note that there is a new one; the old ones that went for it."""
+    from storage.backup_rotation import note, rotate
+
+    note(place.directory, target)
+    return rotate(target, node=place.directory.name, keep=keep) if keep is not None else []
 
 
 def _target(output: Path | None, place: Place, now: datetime) -> Path:

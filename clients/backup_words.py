@@ -18,6 +18,12 @@ BACKUP_WORDS: dict[str, Text] = {
     ),
     "backup.keys_config": Text("--with-keys precisa de --config", "--with-keys needs --config"),
     "backup.pipe_json": Text("--json e -o - não combinam", "--json and -o - don't go together"),
+    "backup.keep_directory": Text(
+        "--keep precisa de -o com um diretório que existe", "--keep needs -o with a directory that is there"
+    ),
+    "backup.deleted": Text(
+        "{count} mais antigos apagados, ficam {keep}", "{count} older ones deleted, {keep} are left"
+    ),
     "backup.exists": Text("{path} já existe", "{path} exists already"),
     "backup.sound": Text("{path}: conferido, {entries} entradas", "{path}: sound, {entries} entries"),
     "backup.signed": Text(

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from clients.setup.files import Places, Wanted
 from clients.setup.plan import Plan, broker_on, units
 
 TARGET: Final = "recado.target"
+UNIT_SUFFIXES: Final = (".service", ".socket", ".target", ".timer")
 
 
 class NotDone(Exception):
@@ -90,13 +92,15 @@ def active_units() -> list[str]:
     return [line.split()[0] for line in shown.splitlines() if line.split()]
 
 
-def disable_all(root: Path) -> None:
-    """Take every unit out of what comes up at a boot, all servers included.  Raises `NotDone`."""
-    if shutil.which("systemctl") is None:
+def disable_all(root: Path, units: Iterable[Path]) -> None:
+    """Take these units out of what comes up at a boot, of templates all instances.  Raises `NotDone`."""
+    names = [
+        path.name for path in units if path.suffix in UNIT_SUFFIXES and "\n[Install]\n" in path.read_text()
+    ]
+    if not names or shutil.which("systemctl") is None:
         return
     where = [f"--root={root}"] if root != Path("/") else []
-    names = ("recado-reference.service", "recado-broker.service", "recado-server@.service")
-    _call("systemctl", *where, "--quiet", "disable", *names, "recado-server@.socket", "recado-backup@.timer", TARGET)
+    _call("systemctl", *where, "--quiet", "disable", *names)
 
 
 def read_units(*, removing: bool) -> None:

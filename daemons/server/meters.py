@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, NoReturn
 import trio
 
 from daemons.shared.observe_metrics import Histogram
+from storage.backup_rotation import noted
 
 ROOM_SECONDS: Final = 10.0  # between two looks at the file system
 OTHER: Final = "other"  # services that are none, by whatever name
@@ -40,6 +41,7 @@ class Meters:
         self.started_ms = 0
         self.offsets_ms: Mapping[str, float] = {}  # of the others' clocks, as the last rounds here measured
         self.room: Room | None = None
+        self.backup_at: float | None = None  # when the last backup was made here, seconds since 1970
 
     def answered(self, service: str, code: object, *, since: float) -> None:
         """A request of `since` has its reply; `code` is None without error."""
@@ -65,6 +67,7 @@ class Meters:
                 self.room = await trio.to_thread.run_sync(room_of, replica, abandon_on_cancel=True)
             except OSError:
                 self.room = None
+            self.backup_at = await trio.to_thread.run_sync(noted, replica.parent, abandon_on_cancel=True)
             await trio.sleep(ROOM_SECONDS)
 
 

@@ -36,6 +36,11 @@ FAMILIES: Final = (
     Family("recado_disk_size_bytes", "gauge", "Size of that file system."),
     Family("recado_replica_bytes", "gauge", "Size of replica.db."),
     Family("recado_wal_bytes", "gauge", "Size of its write-ahead log."),
+    Family(
+        "recado_last_backup_timestamp_seconds",
+        "gauge",
+        "When the last backup was made of this one; 0: never.",
+    ),
     Family("recado_damaged_entries", "gauge", "Entries that wait for their repair from a peer."),
     Family("recado_refused_runs_total", "counter", "Runs of entries refused for their signature."),
     Family("recado_runs_put_off_total", "counter", "Runs of entries stamped too far ahead to be taken yet."),
@@ -110,6 +115,7 @@ def _disk(node: Node) -> Iterator[Sample]:
         yield Sample("recado_disk_size_bytes", room.total)
         yield Sample("recado_replica_bytes", room.replica)
         yield Sample("recado_wal_bytes", room.wal)
+    yield Sample("recado_last_backup_timestamp_seconds", round(node.meters.backup_at or 0))
 
 
 def _doors(node: Node) -> Iterator[Sample]:

@@ -77,6 +77,7 @@ def _units(units: Path, tree: Path) -> None:
         "*.service": "usr/lib/systemd/system",
         "*.socket": "usr/lib/systemd/system",
         "*.target": "usr/lib/systemd/system",
+        "*.timer": "usr/lib/systemd/system",
         "*.catalog": "usr/lib/systemd/catalog",
         "*.sysusers": "usr/lib/sysusers.d",
         "*.tmpfiles": "usr/lib/tmpfiles.d",

@@ -138,3 +138,19 @@ def test_a_manifest_is_shown(data: Path) -> None:
     assert "node  server-1" in shown.stdout
     assert WORDS not in shown.stdout
     assert told("backup", "show", "b.tar")["manifest"]["entries"] == 1  # type: ignore[index]
+
+
+def test_older_ones_go(data: Path) -> None:
+    """With --keep a directory holds so many of the node; without a directory it is refused."""
+    nights = data.parent / "nights"
+    nights.mkdir()
+    for day in (1, 2, 3):
+        (nights / f"recado-server-1-2020010{day}T033000Z.tar").touch()
+    made = told("backup", "server-1", "--data", data, "-o", nights, "--keep", 2)
+    assert [Path(str(path)).name for path in made["deleted"]] == [  # type: ignore[attr-defined]
+        "recado-server-1-20200101T033000Z.tar",
+        "recado-server-1-20200102T033000Z.tar",
+    ]
+    assert Path(str(made["file"])).exists()
+    assert (data / "server-1" / "last-backup").read_text() == Path(str(made["file"])).name + "\n"
+    assert recado("backup", "server-1", "--data", data, "-o", "one.tar", "--keep", 2).exit_code == 2

@@ -108,7 +108,7 @@ class Machine:
             self.write(f"/opt/recado/bin/{program}", text, mode=0o755)
         self.options.append(f"--bind-ro={base}:/opt/recado/base")
         self.options.append(f"--bind-ro={site.getsitepackages()[0]}:/opt/recado/wheels")
-        for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.socket"), *UNITS.glob("*.target")]:
+        for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.socket"), *UNITS.glob("*.target"), *UNITS.glob("*.timer")]:
             self.write(f"/usr/lib/systemd/system/{unit.name}", unit.read_text())
         self.write("/usr/lib/sysusers.d/recado.conf", (UNITS / "recado.sysusers").read_text())
         self.write("/usr/lib/tmpfiles.d/recado.conf", (UNITS / "recado.tmpfiles").read_text())

@@ -10,7 +10,8 @@ from machine import UNITS
 
 pytestmark = pytest.mark.needs("systemd-analyze")
 
-SERVICES = ("recado-reference.service", "recado-broker.service", "recado-server@.service")
+DAEMONS = ("recado-reference.service", "recado-broker.service", "recado-server@.service")
+SERVICES = (*DAEMONS, "recado-backup@.service")
 EXPOSURE_MAX = 13  # tenths, as --threshold wants it
 
 
@@ -19,13 +20,13 @@ def root(tmp_path: Path) -> Path:
     """A root directory with our units, those of the system, and what our units call."""
     system = tmp_path / "usr" / "lib" / "systemd" / "system"
     shutil.copytree("/usr/lib/systemd/system", system, symlinks=True)
-    for unit in UNITS.glob("recado*.[st][eoa]*"):
+    for unit in UNITS.glob("recado*.[st][eoai]*"):
         shutil.copy(unit, system)
-    for program in ("opt/recado/bin/recado-server", "usr/bin/kill"):
-        for name in ("server", "broker", "reference") if program.endswith("-server") else ("",):
-            file = tmp_path / program.replace("-server", f"-{name}")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch(mode=0o755)
+    programs = [f"opt/recado/bin/recado{which}" for which in ("", "-server", "-broker", "-reference")]
+    for program in (*programs, "usr/bin/kill"):
+        file = tmp_path / program
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o755)
     return tmp_path
 
 
@@ -39,7 +40,8 @@ def _instance(unit: str) -> str:
 
 def test_systemd_has_nothing_to_say(root: Path) -> None:
     """`systemd-analyze verify`, which ends with 0 whatever it finds, prints nothing about any unit."""
-    units = [_instance(unit) for unit in (*SERVICES, "recado-server@.socket")]
+    more = ("recado-server@.socket", "recado-backup@.timer")
+    units = [_instance(unit) for unit in (*SERVICES, *more)]
     done = _analyze("verify", "--man=no", f"--root={root}", *units, "recado.target")
     assert (done.stdout + done.stderr).strip() == ""
 
@@ -65,19 +67,26 @@ def test_exposure_is_small(root: Path, unit: str) -> None:
 
 
 def test_services_are_shut_in_alike() -> None:
-    """The three services differ in nothing of their hardening but PrivateUsers."""
-    sections = [(UNITS / unit).read_text().partition("# Hardening")[2] for unit in SERVICES]
+    """The services differ in nothing of their hardening but PrivateUsers, and the backup's lack of a network."""
+    sections = [
+        (UNITS / unit).read_text().partition("# Hardening")[2].partition("\n[Install]")[0].rstrip()
+        for unit in SERVICES
+    ]
     blocks = [
-        [line for line in text.splitlines()[1:] if not line.startswith(("#", "PrivateUsers"))]
+        [
+            line
+            for line in text.splitlines()[1:]
+            if not line.startswith(("#", "PrivateUsers", "PrivateNetwork", "IPAddressDeny"))
+        ]
         for text in sections
     ]
-    assert blocks[0] == blocks[1] == blocks[2]
+    assert all(block == blocks[0] for block in blocks)
     assert len(blocks[0]) > 30
 
 
 def test_no_failure_is_final() -> None:
-    """No service has a limit of starts, or an exit code after which it stays down."""
-    for unit in SERVICES:
+    """No daemon has a limit of starts, or an exit code after which it stays down."""
+    for unit in DAEMONS:
         text = (UNITS / unit).read_text()
         assert "StartLimitIntervalSec=0" in text
         assert "Restart=always" in text
