@@ -1,4 +1,4 @@
-"""Backups that follow each other: which of them go when a new one is there, and when the last one was made."""
+"""Backups that follow each other: which go when a new one is there, and when the last one was made."""
 
 import os
 import re

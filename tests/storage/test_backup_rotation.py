@@ -45,7 +45,7 @@ def test_the_new_one_stays_though_a_clock_went_back(tmp_path: Path, keep: int) -
 
 
 def test_the_last_one_is_noted(tmp_path: Path) -> None:
-    """Its name and time stand in the node's directory; where nothing can be written nothing is, in silence."""
+    """Its name and time stand in the node's directory; where nothing can be written nothing is."""
     assert noted(tmp_path) is None
     note(tmp_path, Path("recado-n1-20261123T033000Z.tar"))
     assert (tmp_path / MARK).read_text() == "recado-n1-20261123T033000Z.tar\n"
