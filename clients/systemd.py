@@ -105,7 +105,7 @@ def remove(*, root: Path, dry_run: bool, as_json: bool) -> None:
             raise Ended(say("systemd.running", units=" ".join(running)), TEMPORARY)
         try:
             if found:
-                disable_all(root)
+                disable_all(root, found)
             for path in found:
                 path.unlink()
             _taken_up(root, fresh=bool(found), removing=True)
