@@ -180,7 +180,6 @@ def test_an_upgrade_restarts_one_after_another(host: Host) -> None:
 
 def test_a_removal_stops_and_keeps(host: Host) -> None:
     """Removed, the daemons have stopped in order; configuration and data are there for the next time."""
-    host.write_now("/etc/credstore/recado.server-1.key", "a key\n")
     host.run("dpkg", "-r", "recado")
     assert "RECADO_DRAINED" in host.run("journalctl", "-u", SERVERS[0], "-o", "export", "--no-pager")
     assert host.run("sh", "-c", "pgrep -u recado || true") == ""
@@ -194,12 +193,17 @@ def test_a_removal_stops_and_keeps(host: Host) -> None:
 
 def test_a_purge_destroys_no_message(host: Host) -> None:
     """Purged, the configuration is gone; keys and data stay, and each place is named."""
+    drop_in = "/etc/systemd/system/recado-broker.service.d/name.conf"
+    host.write_now("/etc/credstore/recado.server-1.key", "a key\n")
+    host.write_now(drop_in, "# Written by `recado init`.\n[Service]\nEnvironment=RECADO_NODE__NAME=broker\n")
     said = host.run("sh", "-c", "dpkg -P recado 2>&1")
     kept = re.findall(r"^recado:   (.*)$", said, re.MULTILINE)
     assert kept == ["/var/lib/recado /etc/credstore/recado.server-1.key"]
     host.run("test", "-s", "/var/lib/recado/server-1/replica.db")
     host.run("sh", "-c", "! test -e /etc/recado")
     assert host.run("find", "/etc/systemd/system", "-name", "recado*", "-type", "l") == ""
+    left = host.run("find", "/etc/systemd/system", "-path", "*/recado*", "-type", "f").split()
+    assert left == ["/etc/systemd/system/recado-server@server-2.service.d/port.conf"]  # its operator's own
 
 
 def test_it_is_installed_where_no_systemd_runs(tmp_path: Path) -> None:
