@@ -20,6 +20,7 @@ from processes import until
 
 ROOT: Final = Path(__file__).parents[2]
 UNITS: Final = ROOT / "systemd"
+UNIT_KINDS: Final = ("service", "socket", "target", "timer")
 PACKAGES: Final = ("recado", "storage", "daemons", "clients")
 PROGRAMS: Final = {
     "recado": "clients.cli",
@@ -108,7 +109,7 @@ class Machine:
             self.write(f"/opt/recado/bin/{program}", text, mode=0o755)
         self.options.append(f"--bind-ro={base}:/opt/recado/base")
         self.options.append(f"--bind-ro={site.getsitepackages()[0]}:/opt/recado/wheels")
-        for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.socket"), *UNITS.glob("*.target"), *UNITS.glob("*.timer")]:
+        for unit in (unit for kind in UNIT_KINDS for unit in UNITS.glob(f"*.{kind}")):
             self.write(f"/usr/lib/systemd/system/{unit.name}", unit.read_text())
         self.write("/usr/lib/sysusers.d/recado.conf", (UNITS / "recado.sysusers").read_text())
         self.write("/usr/lib/tmpfiles.d/recado.conf", (UNITS / "recado.tmpfiles").read_text())

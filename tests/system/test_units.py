@@ -67,7 +67,7 @@ def test_exposure_is_small(root: Path, unit: str) -> None:
 
 
 def test_services_are_shut_in_alike() -> None:
-    """The services differ in nothing of their hardening but PrivateUsers and the backup's lack of a network."""
+    """The services differ in nothing of their hardening but private users and the backup's network."""
     sections = [
         (UNITS / unit).read_text().partition("# Hardening")[2].partition("\n[Install]")[0].rstrip()
         for unit in SERVICES
