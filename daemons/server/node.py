@@ -26,7 +26,7 @@ from recado.protocol.acknowledgement import Acknowledgements, Settled
 from recado.protocol.disciplined import DisciplinedClock
 from recado.protocol.entry import origin_name
 from recado.protocol.lamport import LamportClock, ceiling
-from recado.protocol.limits import MEMBER_COMPLAINTS_MAX
+from recado.protocol.limits import MEMBER_COMPLAINTS_MAX, STRANGER_SECONDS
 from recado.protocol.log import ReplicationLog
 from recado.protocol.messages import Entry, Kind, Level
 from recado.protocol.vector import Vector, VectorLink
@@ -117,7 +117,7 @@ class Node:
         self.refused_runs = 0  # of peers, because of their signature
         self.run_refused = self.tallies.of("run refused", level="error")
         self.put_off = PutOff(self.tallies, surroundings.now)
-        self.strangers: set[tuple[str | None, str | None]] = set()
+        self._strangers: dict[tuple[str | None, str | None], float] = {}  # when each was last refused
         self.draining = False
         self._look_at_the_file()
         self.rank = next(member.rank for member in self.members if member.name == self.name)
@@ -286,16 +286,22 @@ class Node:
 
     def complain_of_stranger(self, name: str | None, cluster: str | None) -> None:
         """One line for each server that is no member: somebody's configuration is wrong."""
-        stranger = (name, cluster)
-        if stranger in self.strangers or len(self.strangers) >= MEMBER_COMPLAINTS_MAX:
+        stranger, known = (name, cluster), len(self._strangers)
+        if stranger in self._strangers or known < MEMBER_COMPLAINTS_MAX:
+            self._strangers[stranger] = self.surroundings.now()
+        if len(self._strangers) == known:
             return
-        self.strangers.add(stranger)
         self.log.warning(
             "a server that is no member is refused",
             server=name,
             its_cluster=cluster,
             our_cluster=self.config.cluster.id,
         )
+
+    def strangers(self) -> list[tuple[str | None, str | None]]:
+        """Who was refused lately: one whose configuration was mended asks as somebody else."""
+        lately = self.surroundings.now() - STRANGER_SECONDS
+        return [stranger for stranger, refused in self._strangers.items() if refused >= lately]
 
     def _grow(self, entries: Sequence[Entry]) -> None:
         now = self.surroundings.now()

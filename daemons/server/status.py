@@ -57,7 +57,7 @@ def lag_of(node: Node, peer: str) -> int:
 
 def sorted_strangers(node: Node) -> list[tuple[str, str]]:
     """(name, cluster id) as they said them; "" for what they did not say."""
-    return sorted((str(name or ""), str(cluster or "")) for name, cluster in node.strangers)
+    return sorted((str(name or ""), str(cluster or "")) for name, cluster in node.strangers())
 
 
 def _wall_ms(node: Node) -> int:

@@ -77,6 +77,7 @@ SCRUB_ENTRIES: Final = 200  # checked at a time
 SCRUB_SHARE: Final = 0.02  # of the time at most is spent on the daily check
 DAMAGED_ENTRIES_MAX: Final = 10_000  # remembered until they are repaired; a scrub finds the others again
 MEMBER_COMPLAINTS_MAX: Final = 64  # servers of other clusters that a warning was written about
+STRANGER_SECONDS: Final = 10.0  # so long after its last request a server that is no member is told of
 SNAPSHOT_FRAME_BYTES_MAX: Final = 1 * MIB  # of a snapshot's file in one reply
 SNAPSHOT_IDLE_SECONDS: Final = 60.0  # so long is a snapshot's file kept for the next request
 SNAPSHOT_MAKE_SECONDS: Final = 600.0  # a peer that has not made its snapshot by then is not waited for

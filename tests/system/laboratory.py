@@ -44,8 +44,12 @@ election_lease_seconds = 1.2
 election_renew_seconds = 0.3
 election_rpc_seconds = 0.25
 election_hold_seconds = 1.0
+[disk]
+snapshot_entries = 300
 """
+METRICS: Final = "127.0.0.1:9555"
 PACKAGE: Final = "/opt/lab/recado.deb"
+LIBRARIES: Final = "opt/recado/lib/python3.11/site-packages"
 # The shipped 20 s would be a test's whole time; the clock is set through a library.
 QUICK: Final = """
 [Service]
@@ -81,6 +85,7 @@ class Node(Machine):
     def __init__(self, name: str, *, network: Network, layer: Path) -> None:
         super().__init__(name)
         self.server = name
+        self.network = network
         self.hostname = name
         self.unit = f"recado-server@{name}.service"
         self.address = network.addresses[name]
@@ -94,7 +99,33 @@ class Node(Machine):
         (self.home / "disk").mkdir()
         self.image = self.home / "disk.img"
         self.new_disk()
+        self.begin()
+
+    def begin(self) -> None:
+        """What alone a new host has: a name, and a clock that is right.
+
+        The clock is a file that its daemons have mapped: it must not be copied up from a lower layer later.
+        """
         self.name_it()
+        self.write("/etc/recado/skew/recado", "\0" * 8)
+
+    def install(self) -> None:
+        """The package, as an operator does it; its daemons can then be told to misbehave."""
+        self.run("dpkg", "-i", PACKAGE)
+        libraries = self.root / LIBRARIES
+        shutil.copy(Path(__file__).with_name("service_faults.py"), libraries)
+        (libraries / "faults.pth").write_text("import service_faults\n")
+
+    def join(self, first: "Node") -> None:
+        """Become what the first host has made a file for."""
+        bundle = first.run("cat", f"/root/{self.server}.recado")
+        self.run("recado", "init", "--start", "--from", "-", stdin=bundle)
+        # The operator works at any of them.
+        key = first.run("cat", f"/root/.config/recado/{OPERATOR}.key")
+        self.run(
+            "install", "-m", "600", "-D", "/dev/stdin", f"/root/.config/recado/{OPERATOR}.key", stdin=key
+        )
+        self.run("ln", "-s", "/etc/recado/roster.toml", "/root/.config/recado/roster.toml")
 
     def new_disk(self) -> None:
         """Give it an empty one, while it is off."""
@@ -125,8 +156,13 @@ class Node(Machine):
         with ThreadPoolExecutor(1) as visitor:
             return visitor.submit(there).result()
 
+    def boot(self) -> None:
+        self.network.plug(self.server, there=True)
+        super().boot()
+
     def cut_power(self) -> None:
         """All processes at once, and all that was not synced."""
+        self.network.plug(self.server, there=False)
         lab_disk.freeze(f"recado-{self.name}", still=True)
         lab_disk.cut_power(self.root / DATA.lstrip("/"))
         os.kill(self.pid, 9)
@@ -138,6 +174,7 @@ class Node(Machine):
         """In order."""
         self.run("systemctl", "poweroff", check=False)
         self.wait_until_off(30)
+        self.network.plug(self.server, there=False)
         lab_disk.gone(self.image)
 
     def reboot(self) -> None:
@@ -178,13 +215,26 @@ class Node(Machine):
         told: dict[str, Any] = json.loads(self.run("recado", "status", "--json", "--timeout", "3"))
         return told
 
-    def doctor(self) -> tuple[int, list[dict[str, Any]]]:
-        """The exit code of `recado doctor` on this host, and what it found."""
-        done = subprocess.run(
-            self.words("recado", "doctor", "--json"), capture_output=True, text=True, check=False, timeout=90
-        )
-        assert done.stdout, done.stderr
-        return done.returncode, json.loads(done.stdout)["findings"]
+    def doctor(self) -> set[tuple[str, str]]:
+        """(case, subject) of what `recado doctor` finds from this host."""
+        told = json.loads(self.run("recado", "doctor", "--json", check=False))
+        return {(found["case"], found["subject"]) for found in told["findings"]}
+
+    def metric(self, name: str) -> float:
+        """The value of a metric of its server, with its labels as they are written there."""
+        script = f"import urllib.request as u; print(u.urlopen('http://{METRICS}/metrics').read().decode())"
+        for line in self.run("/usr/bin/python3.11", "-c", script).splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[1])
+        raise AssertionError(f"no metric {name}")
+
+    def wipe(self) -> None:
+        """A new host in the place of one that is off: nothing of it is left."""
+        for part in ("upper", "aside"):
+            shutil.rmtree(self.home / part)
+            (self.home / part).mkdir()
+        self.new_disk()
+        self.begin()
 
 
 class Laboratory:
@@ -237,25 +287,23 @@ class Laboratory:
         # The index of this machine's many manuals takes longer than all else.
         (self.layer / "var/lib/man-db").mkdir(parents=True)
         os.mknod(self.layer / "var/lib/man-db/auto-update", stat.S_IFCHR, 0)
-        for path in ("usr/lib/recado-lab", "etc/recado/skew", "etc/recado/conf.d", "opt/lab"):
+        for path in ("usr/lib/recado-lab", "etc/recado/conf.d", "opt/lab"):
             (self.layer / path).mkdir(parents=True)
         build_skew(self.layer / "usr/lib/recado-lab")
-        (self.layer / "etc/recado/skew/recado").write_bytes(struct.pack("d", 0.0))
         (self.layer / "etc/recado/conf.d/lab.toml").write_text(HERE)
         drop_in = self.layer / "etc/systemd/system/recado-.service.d/quick.conf"
         drop_in.parent.mkdir(parents=True)
         drop_in.write_text(QUICK)
+        drop_in = self.layer / "etc/systemd/system/recado-server@.service.d/observed.conf"
+        drop_in.parent.mkdir(parents=True)
+        drop_in.write_text(f"[Service]\nEnvironment=RECADO_OBSERVE__LISTEN={METRICS}\n")
         shutil.copy(deb(), self.layer / PACKAGE.lstrip("/"))
 
     # The cluster ---------------------------------------------------------------------------------
 
     def install(self) -> None:
         """The package on every host, as an operator installs it."""
-        self.all_at_once("run", "dpkg", "-i", PACKAGE)
-        for node in self:
-            libraries = node.root / "opt/recado/lib/python3.11/site-packages"
-            shutil.copy(Path(__file__).with_name("service_faults.py"), libraries)
-            (libraries / "faults.pth").write_text("import service_faults\n")
+        self.all_at_once("install")
 
     def start(self) -> None:
         """Make the cluster, from its first host."""
@@ -264,19 +312,9 @@ class Laboratory:
         cluster = ("--cluster", "casa", "--operator", OPERATOR, "--output", "/root")
         first.run("recado", "init", "--start", *cluster, *members)
         with ThreadPoolExecutor(len(others)) as pool:
-            list(pool.map(lambda node: self._join(first, node), others))
+            list(pool.map(lambda node: node.join(first), others))
         for name in ("roster.toml", f"{OPERATOR}.key"):
             shutil.copy(first.root / "root/.config/recado" / name, self.desk)
-
-    def _join(self, first: Node, node: Node) -> None:
-        bundle = first.run("cat", f"/root/{node.server}.recado")
-        node.run("recado", "init", "--start", "--from", "-", stdin=bundle)
-        # The operator works at any of them.
-        key = first.run("cat", f"/root/.config/recado/{OPERATOR}.key")
-        node.run(
-            "install", "-m", "600", "-D", "/dev/stdin", f"/root/.config/recado/{OPERATOR}.key", stdin=key
-        )
-        node.run("ln", "-s", "/etc/recado/roster.toml", "/root/.config/recado/roster.toml")
 
     def leader(self, *, seconds: float = 20.0) -> str:
         """Wait until all servers of the laboratory answer and follow one; its name."""
@@ -300,8 +338,21 @@ class Laboratory:
             for unit in units:
                 node.wait_for(lambda unit=unit, node=node: node.active(unit), f"{unit} runs")  # type: ignore[misc]
         self.leader()
+        self.doctor_finds(set())
+
+    def doctor_finds(self, wanted: set[tuple[str, str]], *, seconds: float = 30.0) -> None:
+        """Wait until the first host's doctor names just these."""
         asking = next(iter(self))
-        asking.wait_for(lambda: asking.doctor() == (0, []), "the doctor finds nothing")
+        found: list[set[tuple[str, str]]] = []
+
+        def named() -> bool:
+            found.append(asking.doctor())
+            return found[-1] == wanted
+
+        try:
+            asking.wait_for(named, "the doctor names it", seconds=seconds)
+        except AssertionError:
+            raise AssertionError(f"the doctor finds {found[-1:]}, wanted: {wanted}") from None
 
     def recado(self, *words: str, check: bool = True) -> str:
         """A command of the operator's at a desk of its own, beyond the cuts."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import trio
 
+from recado.protocol.limits import STRANGER_SECONDS
 from recado.protocol.messages import Entry
 from recado.settings import Disk
 from storage.replica import Batch, Replica
@@ -169,6 +170,16 @@ async def test_a_stranger_is_complained_of_once(autojump_clock: trio.abc.Clock) 
             await server.ask("sync", **who(cluster="outro"))
         (line,) = server.sink.named("a server that is no member is refused")
         assert (line["server"], line["its_cluster"], line["our_cluster"]) == ("server-2", "outro", "recado")
+
+
+async def test_a_stranger_that_asks_no_more_is_not_told_of(autojump_clock: trio.abc.Clock) -> None:
+    """Status names whom it refuses as long as they ask: a configuration that was mended is no finding."""
+    async with bench("server-1", of=2) as cluster:
+        server = cluster.running["server-1"]
+        await server.ask("sync", **who(cluster="outro"))
+        assert (await server.ask("status"))["strangers"] == [{"name": "server-2", "cluster": "outro"}]
+        await trio.sleep(STRANGER_SECONDS + 1)
+        assert (await server.ask("status"))["strangers"] == []
 
 
 async def test_an_empty_server_stamps_after_its_peers(autojump_clock: trio.abc.Clock) -> None:
