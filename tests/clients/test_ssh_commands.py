@@ -9,8 +9,9 @@ from click.testing import CliRunner
 from clients.cli import cli
 from clients.ending import Ended
 from clients.ssh.allowed import COMMAND_BYTES_MAX, OFFERED, arguments_of, words_of
-from clients.ssh.door import Door
+from clients.ssh.door import KEY_FILE, Door, directory_of, session_identity
 from clients.ssh.login import environment_of
+from recado.keys import make_identity, write_identity
 
 FINGERPRINT = "SHA256:Wk6mVLDIGYpn+4UKqkfBYaaXvRE3ZhkY7/5HvM28/U0"
 
@@ -181,3 +182,18 @@ def test_without_a_replica_nobody_gets_in(tmp_path: Path) -> None:
     (tmp_path / "server-1" / "replica.db").write_bytes(b"no database")
     assert run("authorized-keys", *good, "--data", str(tmp_path))[:2] == (78, "")
     assert run("authorized-keys", *good, "--program", "/x y")[:2] == (78, "")
+
+
+@pytest.mark.slow
+def test_while_the_node_s_server_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has been here before goes on with the key of then; who has not is told, and no key is left."""
+    monkeypatch.setattr("clients.ssh.door.ASK_SECONDS", 0.3)
+    door = Door(f"ipc://{tmp_path}/nobody", "/etc/recado/roster.toml", (), "")
+    with pytest.raises(Ended) as refused:
+        session_identity(door, FINGERPRINT, state=tmp_path)
+    assert refused.value.exit_code == 69
+    path = directory_of(tmp_path, FINGERPRINT) / KEY_FILE
+    assert not path.exists()
+    kept = make_identity("user", "ana")
+    write_identity(path, kept)
+    assert session_identity(door, FINGERPRINT, state=tmp_path) == kept

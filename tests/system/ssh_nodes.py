@@ -17,7 +17,6 @@ from machine import LIBRARIES, ROOT, UNITS, Machine
 PAGE: Final = (ROOT / "docs" / "ssh.md").read_text("utf-8")
 PORTS: Final = {1: 2201, 2: 2202}
 NAMES: Final = {1: "alfa", 2: "beta"}
-PEOPLE: Final = ("ana", "rita", "stranger", "rsa")
 ACCOUNT_UID: Final = 61234  # a Unix user of node 1, who is mia
 CONFIG: Final = """
 [cluster]
@@ -63,7 +62,6 @@ Host *
 KEYS: Final = """
 umask 077; mkdir -p /root/.ssh /root/olga /root/people /root/.config/recado /etc/credstore; cd /etc/credstore
 for name in ana rita stranger; do ssh-keygen -q -t ed25519 -N '' -C "$name" -f /root/people/$name; done
-ssh-keygen -q -t rsa -b 2048 -N '' -f /root/people/rsa
 cp /root/people/ana /root/.ssh/id_ed25519; cp /root/people/ana.pub /root/.ssh/id_ed25519.pub
 cp /root/people/rita.pub /root/olga/
 recado keygen --server server-1 -o recado.server-1.key
