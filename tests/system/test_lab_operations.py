@@ -32,11 +32,10 @@ def test_servers_are_restarted_one_after_another(lab: Laboratory) -> None:
 
 def test_a_new_version_is_installed_host_by_host(lab: Laboratory) -> None:
     """A rolling upgrade under load by `dpkg -i` alone: the daemons of a host restart, nothing is lost."""
-    newer = deb(NEXT)
+    lab.package = deb(NEXT)
     with under_load(lab, "rolling upgrade"):
         for node in lab:
-            shutil.copy(newer, node.root / "opt/lab/newer.deb")
-            node.run("dpkg", "-i", "/opt/lab/newer.deb")
+            node.install(lab.package)
             _in_step(lab, node)
     versions = {one["status"]["version"] for one in lab["n1"].status()["servers"]}
     assert versions == {NEXT}
@@ -49,7 +48,7 @@ def test_a_host_is_replaced_by_an_empty_one(lab: Laboratory) -> None:
         node.cut_power()
         node.wipe()
         node.boot()
-        node.install()
+        node.install(lab.package)
         node.join(lab["n1"])
         _in_step(lab, node)
     assert node.events("snapshot installed")
