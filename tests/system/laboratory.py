@@ -24,7 +24,7 @@ import lab_network
 import machine
 import packages
 from lab_network import NETWORK, Network
-from machine import Machine
+from machine import SHM, Machine, sweep
 from packages import deb
 from skewed_clocks import build_skew
 
@@ -85,7 +85,7 @@ class Node(Machine):
     """One host; `server` is its server's name and unit."""
 
     def __init__(self, name: str, *, network: Network, layer: Path) -> None:
-        super().__init__(name)
+        super().__init__(f"{name}-{network.pid}")
         self.server = name
         self.network = network
         self.hostname = name
@@ -119,10 +119,10 @@ class Node(Machine):
         shutil.copy(Path(__file__).with_name("service_faults.py"), libraries)
         (libraries / "faults.pth").write_text("import service_faults\n")
 
-    def join(self, first: "Node") -> None:
+    def join(self, first: "Node", *, start: bool = True) -> None:
         """Become what the first host has made a file for."""
         bundle = first.run("cat", f"/root/{self.server}.recado")
-        self.run("recado", "init", "--start", "--from", "-", stdin=bundle)
+        self.run("recado", "init", *(["--start"] if start else []), "--from", "-", stdin=bundle)
         # The operator works at any of them.
         key = first.run("cat", f"/root/.config/recado/{OPERATOR}.key")
         self.run(
@@ -244,8 +244,8 @@ class Laboratory:
     """The nodes, by name and in order; a context manager that leaves nothing behind."""
 
     def __init__(self, names: Sequence[str] = NAMES) -> None:
-        shm = Path("/dev/shm")
-        self.home = Path(tempfile.mkdtemp(prefix="recado-lab-", dir=shm if shm.is_dir() else None))
+        sweep()
+        self.home = Path(tempfile.mkdtemp(prefix=f"recado-lab-{os.getpid()}-", dir=SHM))
         self.home.chmod(0o755)
         self.desk = self.home / "desk"  # somebody's own files, beyond the cuts
         self.desk.mkdir()
@@ -279,7 +279,7 @@ class Laboratory:
 
     def all_at_once(self, what: str, *arguments: Any) -> list[Any]:
         """Do something with all nodes at the same time."""
-        with ThreadPoolExecutor(len(self.nodes)) as pool:
+        with ThreadPoolExecutor(max(1, len(self.nodes))) as pool:
             doing = [pool.submit(getattr(node, what), *arguments) for node in self]
         return [one.result() for one in doing]
 
@@ -308,14 +308,14 @@ class Laboratory:
         """The package on every host, as an operator installs it."""
         self.all_at_once("install", self.package)
 
-    def start(self) -> None:
-        """Make the cluster, from its first host."""
+    def make_cluster(self, *, start: bool = True) -> None:
+        """From its first host, as an operator does it."""
         first, *others = self
         members = [f"{node.server}={node.address}" for node in self]
         cluster = ("--cluster", "casa", "--operator", OPERATOR, "--output", "/root")
-        first.run("recado", "init", "--start", *cluster, *members)
+        first.run("recado", "init", *(["--start"] if start else []), *cluster, *members)
         with ThreadPoolExecutor(len(others)) as pool:
-            list(pool.map(lambda node: node.join(first), others))
+            list(pool.map(lambda node: node.join(first, start=start), others))
         for name in ("roster.toml", f"{OPERATOR}.key"):
             shutil.copy(first.root / "root/.config/recado" / name, self.desk)
 
@@ -399,5 +399,5 @@ def laboratory() -> Iterator[Laboratory]:
     """A started one."""
     with Laboratory() as lab:
         lab.install()
-        lab.start()
+        lab.make_cluster()
         yield lab

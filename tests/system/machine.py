@@ -6,6 +6,7 @@ units, users, directories.  The interpreter is the one that runs the tests, with
 """
 
 import os
+import re
 import shutil
 import signal
 import site
@@ -53,12 +54,32 @@ exec unshare -m --propagation private sh -euc '
 """
 
 
+SHM: Final = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
+_OURS: Final = re.compile(r"recado-(?:machine|lab)-(\d+)-")
+_GROUPS: Final = Path("/sys/fs/cgroup")
+
+
+def sweep() -> None:
+    """Remove what is left of machines whose test process was killed: files, and groups without processes."""
+    for path in SHM.glob("recado-*"):
+        if (made := _OURS.match(path.name)) and not Path("/proc", made[1]).exists():
+            shutil.rmtree(path, ignore_errors=True)
+    for group in _GROUPS.glob("*/recado-*"):
+        if not Path("/proc", group.name.rpartition("-")[2]).exists():
+            _remove_group(group)
+
+
+def _remove_group(group: Path) -> None:
+    for directory in sorted(group.rglob("*/"), reverse=True):
+        _rmdir(directory)
+    _rmdir(group)
+
+
 class Machine:
     """One machine; as a context manager it boots, and is gone afterwards with all that it wrote."""
 
     def __init__(self, name: str = "node") -> None:
-        shm = Path("/dev/shm")
-        self.home = Path(tempfile.mkdtemp(prefix="recado-machine-", dir=shm if shm.is_dir() else None))
+        self.home = Path(tempfile.mkdtemp(prefix=f"recado-machine-{os.getpid()}-", dir=SHM))
         self.home.chmod(0o755)
         self.name = f"{name}-{os.getpid()}"
         self.hostname = self.name
@@ -227,10 +248,8 @@ class Machine:
     def remove(self) -> None:
         """End it like a power cut, and delete its disk."""
         self.kill()
-        for group in Path("/sys/fs/cgroup").glob(f"*/recado-{self.name}"):
-            for directory in sorted(group.rglob("*/"), reverse=True):
-                _rmdir(directory)
-            _rmdir(group)
+        for group in _GROUPS.glob(f"*/recado-{self.name}"):
+            _remove_group(group)
         shutil.rmtree(self.home, ignore_errors=True)
 
 
