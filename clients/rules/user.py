@@ -69,14 +69,15 @@ def show(*, name: str, user: str | None, where: Where, as_json: bool) -> None:
     if as_json:
         document(**fields_of(told))
         return
-    held = sum(key.revoked is None for key in told.keys)
+    own = [key for key in told.keys if key.via is None]
+    held = sum(key.revoked is None for key in own)
     facts = {
         "user": told.user,
         "role": told.role,
         "suspended": "yes" if told.suspended else "no",
         "since": moment(told.since),
         "keys": held,
-        "revoked": len(told.keys) - held,
+        "revoked": len(own) - held,
     }
     for field, value in facts.items():
         put(f"{field:<9}  {printable(str(value))}")

@@ -7,8 +7,10 @@ answer may have changed; what is good already is answered without a write.
 
 import dataclasses
 import hashlib
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +38,15 @@ class Door(NamedTuple):
     roster: str
     servers: tuple[str, ...]
     reference: str
+
+    def is_open(self) -> bool:
+        """Whether the node's server listens at its socket."""
+        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as end:
+            try:
+                end.connect(self.socket.removeprefix("ipc://"))
+            except OSError:
+                return False
+        return True
 
 
 def door_of(path: Path) -> Door:
@@ -74,7 +85,7 @@ def session_identity(door: Door, fingerprint: str, *, state: Path) -> Identity:
     try:
         kept = read_identity(path) if path.exists() else None
         if kept is not None:
-            return _named(kept, door, fingerprint)
+            return _named(kept, door, fingerprint) if door.is_open() else kept
     except KeyFileError as error:
         raise _not_set_up(str(error)) from None
     except (NoAnswer, Indeterminate):

@@ -44,6 +44,8 @@ def login(command: bytes, fingerprint: str, *, config: Path, state: Path) -> Non
     os.umask(0o077)
     identity = session_identity(door, fingerprint, state=state)
     home = directory_of(state, fingerprint)
+    if not door.is_open():
+        door = door._replace(servers=(*door.servers[1:], *door.servers[:1]))  # the node's own last
     environment = environment_of(door, home, user=identity.name, env=os.environ)
     os.environ.clear()
     os.environ.update(environment)

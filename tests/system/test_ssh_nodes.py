@@ -170,6 +170,18 @@ def test_the_chat_on_a_terminal_ends_with_its_key(nodes: Nodes) -> None:
     assert time.monotonic() - began < 15
 
 
+def test_while_the_node_s_server_is_down(nodes: Nodes) -> None:
+    """sshd still knows whose key it is, from the file that a killed server left; another server serves."""
+    server = "recado-server@server-1"
+    nodes.one.run("sh", "-c", f"systemctl kill -s KILL {server}; systemctl stop {server}")
+    try:
+        code, out, _ = nodes.ssh("ana", 1, "users")
+        assert (code, "rita" in out) == (0, True)
+        assert nodes.ssh("stranger", 1, "users")[0] == 255
+    finally:
+        nodes.one.run("systemctl", "start", server)
+
+
 def test_a_key_is_lost(nodes: Nodes) -> None:
     """As the page says: revoked by another key of one's own, it is good at neither node, and for ever."""
     assert nodes.ssh("ana", 1, "users")[0] == 0
