@@ -49,6 +49,7 @@ _SAID = (Kind.CHANNEL_MESSAGE, Kind.USER_MESSAGE)
 MOVED_SECONDS = 20.0  # so long a topic that was given up tells so
 MOVED_MAX = 1024  # topics that do
 _TAKES_AWAY = frozenset({"kick", "ban", "leave", "uninvite", "private", "public"})  # ends or begins privacy
+_KEYS_ENDED = frozenset({"revoke_key", "revoke_ssh_key"})
 QUEUE_MAX = 4 * WINDOW_ENTRIES_MAX
 
 
@@ -272,4 +273,4 @@ def takes_away(entry: Entry) -> bool:
         rule = channel_deed_of(entry.body)
         return rule is not None and rule.do in _TAKES_AWAY
     deed = user_deed_of(entry.body)
-    return deed is not None and deed.do == "revoke_key"
+    return deed is not None and deed.do in _KEYS_ENDED

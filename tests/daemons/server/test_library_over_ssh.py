@@ -46,6 +46,22 @@ async def test_a_session_hears_and_speaks_until_its_ssh_key_ends(autojump_clock:
             assert isinstance(incoming.denied[None], KeyUnknown)
 
 
+async def test_other_devices_go_on_hearing(autojump_clock: trio.abc.Clock) -> None:
+    """When an SSH key is revoked the topic of direct messages moves, and the user's other devices with it."""
+    async with town(settings=SETTINGS) as cluster, cluster.chat("ana") as ana, cluster.chat("bia") as bia:
+        await ana.login()
+        await bia.login()
+        await ana.add_ssh_key(MINE.text)
+        async with ana.subscribe(direct=True) as incoming:
+            await bia.message("ana", "um")
+            assert await texts(incoming, 1) == ["um"]
+            await ana.revoke_ssh_key(MINE.fingerprint)
+            await trio.sleep(3)
+            await bia.message("ana", "dois")
+            with trio.fail_after(3):
+                assert await texts(incoming, 1) == ["dois"]
+
+
 async def test_an_operator_registers(autojump_clock: trio.abc.Clock) -> None:
     """A name without a key, once; and the log tells which SSH key was given to it."""
     async with town(settings=SETTINGS) as cluster, cluster.chat(OPERATOR) as operator:
