@@ -46,6 +46,8 @@ class Keys:
                 raise _refused("key_last")
         elif said.do in ("add_key", "add_ssh_key"):
             self._check_addition(key, about)
+            if said.do == "add_ssh_key" and not speaker.operator:
+                self._check_first(key, about)
 
     def _check_addition(self, key: bytes, about: bytes) -> None:
         identities, security = self._accounts.identities, self._node.security
@@ -56,6 +58,12 @@ class Keys:
             raise _refused(problem)
         if sum(one.via is None for one in identities.keys(about)) >= USER_KEYS_MAX:
             raise _refused("keys_full")
+
+    def _check_first(self, ssh: bytes, about: bytes) -> None:
+        """An SSH key is never proved on the wire: who adds it second would have it in name only."""
+        identities = self._accounts.identities
+        if identities.is_claimed(ssh) and not any(one.key == ssh for one in identities.keys(about)):
+            raise _refused("key_taken")
 
     def _is_another(self, listed: Principal | None, about: bytes) -> bool:
         """Whether the roster gives a key to a node, or to an operator of another name."""

@@ -33,8 +33,11 @@ MUTANTS: dict[str, Mutant] = {
         lambda _original: lambda _self, principal: principal._replace(name=policy.SSH_ACCOUNT),
         ssh.test_the_account_can_do_nothing_else,
     ),
-    "lets an SSH key be taken": Mutant(
-        Identities, "addition_problem", _always(None), ssh.test_an_ssh_key_is_one_user_s
+    "lets a revoked SSH key come back": Mutant(
+        Identities, "addition_problem", _always(None), ssh.test_one_revocation_ends_all_of_it
+    ),
+    "adds an SSH key in name only": Mutant(
+        Keys, "_check_first", _always(None), ssh.test_an_ssh_key_is_one_user_s
     ),
 }
 

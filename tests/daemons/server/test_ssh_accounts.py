@@ -113,12 +113,13 @@ async def test_an_account_by_its_name(autojump_clock: trio.abc.Clock) -> None:
 
 
 async def test_an_ssh_key_is_one_user_s(autojump_clock: trio.abc.Clock) -> None:
-    """The first who adds it has it; an operator can give it to whom it belongs."""
+    """The first who adds it has it, who comes second is told; an operator can give it to whom it belongs."""
     async with people(settings=SETTINGS) as cluster:
         await cluster.login("ana", "má")
         await add(cluster, "má")
         own = {"user": "ana", "do": "add_ssh_key", "ssh_key": MINE.text}
         assert (await session(cluster))["user"] == "má"
+        assert await cluster.refused("ana", "user_rule", **own) == "key_taken"
         await cluster.done(OPERATOR, "user_rule", **{**own, "user": OPERATOR}, who="ana")
         assert await cluster.refused("sessão", "users") == "key_unknown"
         assert (await session(cluster, name="outra"))["user"] == "ana"
