@@ -9,7 +9,7 @@ its server speaks of it no more: every beacon names the origin that its server w
 
 Then *all* members are asked, after the suspicion (`Audit`), and only if each of them answers, and each
 with less, is the rest gone.  An audit that some member did not answer settles nothing and is repeated
-ever more seldom.
+ever more seldom, until a server starts.
 
     quiet ── beacon with less ──> suspected ── due ──> audited ── all have less ──> forgotten
       ^          │ beacon with enough       ^             │ not all answered, or somebody has it
@@ -69,6 +69,7 @@ class Suspicions:
         """A server speaks: which start of it this is, and components of its durable vector."""
         if self._boots.get(server) != boot:
             anew = self._resumed or server in self._boots
+            self._back(now)
             if server in self._boots or len(self._boots) < SERVERS_MAX:
                 self._boots[server] = boot
             for origin in have if anew else ():
@@ -82,6 +83,11 @@ class Suspicions:
                 self._due_at.pop(origin, None)
             else:
                 self._suspect(origin, now if _owner(origin) == server else now + LAGGING_SECONDS)
+
+    def _back(self, now: float) -> None:
+        """A server has started: it may be the one that did not answer."""
+        self._unanswered = 0
+        self._not_before = min(self._not_before, now + PAUSE_SECONDS)
 
     def _suspect(self, origin: str, due_at: float) -> None:
         if origin in self._due_at or len(self._due_at) < SUBSCRIPTION_SUSPICIONS_MAX:

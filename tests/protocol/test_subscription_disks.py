@@ -73,3 +73,17 @@ def test_unanswered_audits_are_repeated_ever_more_seldom() -> None:
         assert machine.tick(now) == [Audit({"a": 2})]
     assert pauses == [5, 10, 20, 40, 80, 160, 300, 300]
     assert machine.cursor == {"a": 2}
+
+
+def test_a_server_that_starts_is_asked_soon() -> None:
+    """However long the pause has grown: the member that did not answer may be back (A44)."""
+    machine, now = _audited(), 10.0
+    for _ in range(8):
+        machine.audited(None, now=now)
+        assert machine.deadline is not None
+        now = machine.deadline
+        machine.tick(now)
+    machine.audited(None, now=now)
+    machine.beacon({}, now=now + 1.0, server="z", boot="another", vector={})
+    assert machine.deadline == now + 6.0
+    assert [type(effect) for effect in machine.tick(now + 6.0)] == [Audit]
