@@ -57,6 +57,8 @@ def arguments_of(words: Sequence[str]) -> list[str]:
     if not words:
         return [CHAT]
     name, command, rest = _command(words)
+    if isinstance(command, click.Group):
+        return [name, "--help"]
     allowed = OFFERED[name if name in OFFERED else name.partition(" ")[0]]
     context = click.Context(
         command, info_name=name, ignore_unknown_options=False, help_option_names=["-h", "--help"]

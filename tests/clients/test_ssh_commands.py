@@ -40,6 +40,10 @@ def meant(command: str | bytes) -> list[str]:
         ("user keys", ["user", "keys"]),
         (f"user revoke {FINGERPRINT}", ["user", "revoke", FINGERPRINT]),
         ("tail --help", ["tail", "--help"]),
+        ("user --help", ["user", "--help"]),
+        ("user help", ["user", "--help"]),
+        ("channel -h create x", ["channel", "--help"]),
+        ("user --help add-ssh-key ana /etc/shadow", ["user", "--help"]),
     ],
 )
 def test_what_is_meant(command: str, arguments: list[str]) -> None:
