@@ -85,7 +85,7 @@ def serving(
         if not line:
             raise RuntimeError(f"the server of {tree} did not start")
         server = Serving(json.loads(line)["listen"]["requests"], process.pid)
-        trio.run(_prepare, server.address)
+        furnish(server.address)
         yield server
     finally:
         process.terminate()
@@ -97,13 +97,19 @@ def serving(
         shutil.rmtree(data, ignore_errors=True)
 
 
-async def _prepare(address: str) -> None:
+def furnish(address: str, *, level: str = "") -> None:
+    """Make the users and channels of the load at a server, answered at that level."""
+    trio.run(_furnish, address, level)
+
+
+async def _furnish(address: str, level: str) -> None:
     async with ZeroMQNetwork() as network, network.asker(address) as asker:
         wanted = [("login", "user", n) for n in range(USERS)] + [
             ("channel", "channel", n) for n in range(CHANNELS)
         ]
+        more = {"level": level} if level else {}
         with trio.fail_after(START_SECONDS):
             for service, field, number in wanted:
-                reply = await asker.ask(codec.encode(service, {field: f"bench-{number}"}))
+                reply = await asker.ask(codec.encode(service, {field: f"bench-{number}", **more}))
                 if codec.decode_reply(reply).failed:
                     raise RuntimeError(f"{service} bench-{number} was refused")

@@ -1,4 +1,4 @@
-"""The load of `load.c` where there is no C compiler: the same words, the same line of JSON, in Python.
+"""The load of `bench/load/`, of ours alone, where there is no C compiler: same words, same line of JSON.
 
 It takes about as much processor time as the server, so a machine of few cores gives low rates; the
 server's processor time per message stays comparable.
@@ -48,17 +48,20 @@ class Connection:
 
 
 def main() -> None:
-    host, port = sys.argv[1:3]
-    connections, window = map(int, sys.argv[3:5])
-    warm_seconds, seconds = map(float, sys.argv[5:7])
-    text = "x" * int(sys.argv[7])
+    kind, protocol, endpoint = sys.argv[1:4]
+    if (kind, protocol) != ("publish", "recado"):
+        raise SystemExit(f"{kind} {protocol} needs the generator in C, and that a compiler")
+    settings = dict(word.split("=") for word in sys.argv[4:])
+    connections, window = int(settings["connections"]), int(settings["window"])
+    warm_seconds, seconds = float(settings["warm"]), float(settings["seconds"])
+    text = "x" * int(settings["bytes"])
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     poller = zmq.Poller()
     ends = {}
     asked = 0
     start = time.perf_counter()
     for number in range(connections):
-        end = Connection(context, f"tcp://{host}:{port}", number)
+        end = Connection(context, f"tcp://{endpoint}", number)
         poller.register(end.socket, zmq.POLLIN)
         ends[end.socket] = end
         for _ in range(window):
