@@ -213,9 +213,9 @@ class Node(Machine):
         said = self.run("journalctl", "-u", self.unit, "-o", "json", "--no-pager", *matches)
         return [json.loads(line) for line in said.splitlines()]
 
-    def status(self) -> dict[str, Any]:
+    def status(self, *options: str) -> dict[str, Any]:
         """What `recado status --json` says here of all servers."""
-        told: dict[str, Any] = json.loads(self.run("recado", "status", "--json"))
+        told: dict[str, Any] = json.loads(self.run("recado", "status", "--json", *options))
         return told
 
     def doctor(self) -> set[tuple[str, str]]:
