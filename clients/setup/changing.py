@@ -173,7 +173,7 @@ def _keys(setup: Setup, plan: Plan, name: str, path: Path) -> tuple[dict[str, st
         raise Ended(speaker()("init.no_cluster_key", path=places.key("cluster")), CONFIGURATION)
     cluster_key = read_cluster_key(places.key("cluster"))
     roster = Roster.read(places.roster)
-    found = _waiting(path, name)
+    found = _waiting(path, name, cluster_key)
     named = roster.entry("server", name)
     if named is not None and (found is None or found.public not in named.keys):
         raise RosterError(
@@ -187,12 +187,14 @@ def _keys(setup: Setup, plan: Plan, name: str, path: Path) -> tuple[dict[str, st
     return {name: identity_text(identity), "cluster": cluster_key.hex() + "\n"}, roster.dump()
 
 
-def _waiting(path: Path, name: str) -> Identity | None:
+def _waiting(path: Path, name: str, cluster_key: bytes) -> Identity | None:
+    """The node's key in a bundle of ours: without the cluster's key it may be anybody's who writes there."""
     try:
         bundle = parse(path.read_bytes(), name=str(path))
     except (OSError, BundleError):
         return None
-    return identities(bundle).get(name) if bundle.node == name else None
+    ours = bundle.node == name and bundle.keys.get("cluster", "").strip() == cluster_key.hex()
+    return identities(bundle).get(name) if ours else None
 
 
 def _runs_here(places: Places, name: str) -> bool:

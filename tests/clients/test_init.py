@@ -242,6 +242,20 @@ def test_a_fourth_node(tmp_path: Path, here: Path) -> None:
     assert call(root(tmp_path, "a"), *THREE).exit_code == 0
 
 
+def test_a_bundle_of_somebody_else_gives_no_key(tmp_path: Path, here: Path) -> None:
+    """What lies under the new node's name, made with another cluster's key, does not get into the roster."""
+    good(root(tmp_path, "a"), *THREE)
+    good(root(tmp_path, "m"), *THREE, "n4=10.77.0.14", "--output", str(tmp_path))
+    theirs = (tmp_path / "n4.recado").read_bytes()
+    (here / "n4.recado").write_bytes(theirs)
+    good(root(tmp_path, "a"), "--add", "n4=10.77.0.14")
+    planted = Roster.parse(parse(theirs, name="planted").roster).keys_of("server", "n4")
+    named = Roster.read(tmp_path / "a/etc/recado/roster.toml").keys_of("server", "n4")
+    assert len(planted) == len(named) == 1
+    assert planted != named
+    assert (here / "n4.recado").read_bytes() != theirs
+
+
 def test_without_keys(tmp_path: Path, here: Path) -> None:
     """--open-lab writes no key and says what that means; beyond loopback it is marked as insecure."""
     result = call(root(tmp_path, "a"), "--open-lab", *THREE)
