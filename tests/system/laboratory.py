@@ -37,7 +37,7 @@ DISK_BYTES: Final = 384 * 2**20
 REBOOTS: Final = 133  # systemd-nspawn's exit code when its machine wants to be started again
 OPERATOR: Final = "olga"
 PROGRAMS: Final = ("reference", "broker")
-# Beside what `recado init` writes: as docs/operations.md has it for one fast network; metrics.
+# Beside what `recado init` writes: as docs/daemons.md has it for one fast network; metrics.
 HERE: Final = """
 [timings]
 election_lease_seconds = 1.2
@@ -357,12 +357,13 @@ class Laboratory:
         except AssertionError:
             raise AssertionError(f"the doctor finds {found[-1:]}, wanted: {wanted}") from None
 
-    def recado(self, *words: str, check: bool = True) -> str:
+    def recado(self, *words: str, check: bool = True, stdin: str = "") -> str:
         """A command of the operator's at a desk of its own, beyond the cuts."""
         where = [*self.network.beside(), sys.executable, "-m", "clients.cli"]
         done = subprocess.run(
             [*where, *words],
             env=self.environment(),
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,
