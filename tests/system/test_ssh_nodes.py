@@ -50,10 +50,7 @@ CODES = {
     "publish no-such-channel oi": 1,
     "tail -n x": 2,
     "sh -c id": 2,
-    "$(id)": 2,
-    ";id": 2,
-    "users\nid": 2,
-    "users --key /etc/shadow": 2,
+    "users; $(id)\nid": 2,
     "publish --user rita conversa oi": 2,
     "publish conversa " + "x" * 100_000: 65,
 }
@@ -170,6 +167,28 @@ def test_the_chat_on_a_terminal_ends_with_its_key(nodes: Nodes) -> None:
     assert time.monotonic() - began < 15
 
 
+def test_an_account_of_the_host(nodes: Nodes) -> None:
+    """A Unix user whom the configuration names talks and hears without setting anything up; another can't."""
+    shown = nodes.follow("Accounts of the host")
+    assert "<mia> daqui do nó" in shown
+    terminal = Terminal(nodes.mia("recado", "tail", "-f", "geral"))
+    terminal.wait_for("daqui do nó")
+    nodes.olga("publish", "geral", "ouviu?")
+    terminal.wait_for("<olga> ouviu?")
+    terminal.type("\x03")
+    assert terminal.ended() in (130, -signal.SIGINT)  # the latter of `nsenter` around it
+    (key,) = _keys(nodes, "mia")
+    assert f"{ACCOUNT_UID}@" in nodes.olga("audit", "--about", "mia")
+    assert key["revoked"] is None
+    kept = nodes.one.run("sh", "-c", "stat -c '%u %a' /home/mia/.config/recado/*.key")
+    assert kept.split() == [str(ACCOUNT_UID), "600"]
+    other = nodes.one.words("setpriv", "--reuid=61235", "--clear-groups", "env", "HOME=/nonexistent")
+    refused = subprocess.run(
+        [*other, "recado", "users", "--timeout", "1"], capture_output=True, check=False, timeout=60
+    )
+    assert refused.returncode != 0
+
+
 def test_while_the_node_s_server_is_down(nodes: Nodes) -> None:
     """sshd still knows whose key it is, from the file that a killed server left; another server serves."""
     server = "recado-server@server-1"
@@ -191,26 +210,6 @@ def test_a_key_is_lost(nodes: Nodes) -> None:
             lambda at=node: nodes.ssh("ana", at, "users")[0] == 255, "it is refused", seconds=10
         )  # type: ignore[misc]
     assert {key["reason"] for key in _keys(nodes, "ana") if key["revoked"]} == {"left in the tram"}
-
-
-def test_an_account_of_the_host(nodes: Nodes) -> None:
-    """A Unix user whom the configuration names talks and hears without setting anything up; another can't."""
-    shown = nodes.follow("Accounts of the host")
-    assert "<mia> daqui do nó" in shown
-    terminal = Terminal(nodes.mia("recado", "tail", "-f", "geral"))
-    terminal.wait_for("daqui do nó")
-    nodes.olga("publish", "geral", "ouviu?")
-    terminal.wait_for("<olga> ouviu?")
-    terminal.type("\x03")
-    assert terminal.ended() in (130, -signal.SIGINT)  # the latter of `nsenter` around it
-    (key,) = _keys(nodes, "mia")
-    assert f"{ACCOUNT_UID}@" in nodes.olga("audit", "--about", "mia")
-    assert key["revoked"] is None
-    kept = nodes.one.run("sh", "-c", "stat -c '%u %a' /home/mia/.config/recado/*.key")
-    assert kept.split() == [str(ACCOUNT_UID), "600"]
-    other = nodes.one.words("setpriv", "--reuid=61235", "--clear-groups", "env", "HOME=/nonexistent")
-    refused = subprocess.run([*other, "recado", "users"], capture_output=True, check=False, timeout=60)
-    assert refused.returncode != 0
 
 
 def _keys(nodes: Nodes, user: str) -> list[dict[str, str]]:
