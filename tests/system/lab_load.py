@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 from lab_network import NETWORK
-from laboratory import Laboratory, Node
+from lab_node import Node
+from laboratory import Laboratory
 from machine import ROOT
 from processes import until
 from running_cluster import _die_with_the_test

@@ -5,7 +5,8 @@ import json
 import lab_disk
 import pytest
 from lab_network import NETWORK
-from laboratory import DATA, LIBRARIES, NEEDS, Laboratory
+from lab_node import DATA, LIBRARIES
+from laboratory import NEEDS, Laboratory
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.needs(*NEEDS)]
 

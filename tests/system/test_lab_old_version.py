@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from lab_load import under_load
-from laboratory import LIBRARIES, NEEDS, Laboratory, Node
+from lab_node import LIBRARIES, Node
+from laboratory import NEEDS, Laboratory
 from machine import PACKAGES, ROOT
 
 from recado.protocol.versions import WIRE_VERSION

@@ -5,7 +5,8 @@ import shutil
 import lab_disk
 import pytest
 from lab_load import under_load
-from laboratory import DATA, NEEDS, Laboratory, Node
+from lab_node import DATA, Node
+from laboratory import NEEDS, Laboratory
 from packages import deb
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.needs(*NEEDS)]

@@ -5,7 +5,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-from laboratory import NEEDS, Laboratory, Node
+from lab_node import Node
+from laboratory import NEEDS, Laboratory
 from ssh_nodes import blocks
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.needs(*NEEDS, "sshd", "ssh", "ssh-keygen")]
