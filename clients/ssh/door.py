@@ -81,13 +81,10 @@ def session_identity(door: Door, fingerprint: str, *, state: Path) -> Identity:
     A server that does not answer hinders nobody who has been here before.  Raises `Ended`.
     """
     path = directory_of(state, fingerprint) / KEY_FILE
-    kept = None
+    kept = _kept(path)
     try:
-        kept = read_identity(path) if path.exists() else None
         if kept is not None:
             return _named(kept, door, fingerprint) if door.is_open() else kept
-    except KeyFileError as error:
-        raise _not_set_up(str(error)) from None
     except (NoAnswer, Indeterminate):
         if kept is not None:
             return kept
@@ -96,6 +93,20 @@ def session_identity(door: Door, fingerprint: str, *, state: Path) -> Identity:
             raise ended(error) from None
         path.unlink(missing_ok=True)
     return _made(door, fingerprint, path)
+
+
+def _kept(path: Path) -> Identity | None:
+    """The key of an earlier login; half of one, if that was cut short, goes.  Raises `Ended`."""
+    try:
+        if not path.exists():
+            return None
+        try:
+            return read_identity(path)
+        except KeyFileError:
+            path.unlink(missing_ok=True)
+            return None
+    except OSError as error:
+        raise _not_set_up(f"{path}: {error.strerror}") from None
 
 
 def _made(door: Door, fingerprint: str, path: Path) -> Identity:

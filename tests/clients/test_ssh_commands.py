@@ -11,7 +11,7 @@ from clients.ending import Ended
 from clients.ssh.allowed import COMMAND_BYTES_MAX, OFFERED, arguments_of, words_of
 from clients.ssh.door import KEY_FILE, Door, directory_of, session_identity
 from clients.ssh.login import environment_of
-from recado.keys import make_identity, write_identity
+from recado.keys import make_identity, write_identity, write_new
 
 FINGERPRINT = "SHA256:Wk6mVLDIGYpn+4UKqkfBYaaXvRE3ZhkY7/5HvM28/U0"
 
@@ -201,3 +201,20 @@ def test_while_the_node_s_server_is_down(tmp_path: Path, monkeypatch: pytest.Mon
     kept = make_identity("user", "ana")
     write_identity(path, kept)
     assert session_identity(door, FINGERPRINT, state=tmp_path) == kept
+
+
+@pytest.mark.slow
+def test_half_a_key_stands_in_nobody_s_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a login left that was cut short is as good as nothing; a directory that is closed is named."""
+    monkeypatch.setattr("clients.ssh.door.ASK_SECONDS", 0.3)
+    door = Door(f"ipc://{tmp_path}/nobody", "/etc/recado/roster.toml", (), "")
+    path = directory_of(tmp_path, FINGERPRINT) / KEY_FILE
+    write_new(path, "# A secret", mode=0o600)
+    with pytest.raises(Ended) as refused:
+        session_identity(door, FINGERPRINT, state=tmp_path)
+    assert refused.value.exit_code == 69
+    assert not path.exists()
+    path.mkdir()
+    with pytest.raises(Ended) as refused:
+        session_identity(door, FINGERPRINT, state=tmp_path)
+    assert refused.value.exit_code == 78
