@@ -6,7 +6,7 @@ open from one survey to the next.
 
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -74,7 +74,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 class Surveyor:
-    """Made by `surveying`.  `learn` is told what is at an address before it is dialled."""
+    """Made by `surveying`.  `learn` is told what is at an address before it is dialled.
+
+    `left`: who was a member once; the reference lists a server for a while after it has gone.
+    """
 
     def __init__(
         self,
@@ -82,12 +85,14 @@ class Surveyor:
         stack: AsyncExitStack,
         *,
         learn: Callable[[Role, str, str], None] = lambda _role, _name, _address: None,
+        left: Collection[str] = (),
         dial: Dial = dial,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._network = network
         self._stack = stack
         self._learn = learn
+        self._left = frozenset(left)
         self._dial = dial
         self._wall = wall
         self._ends: dict[str, Asker | None] = {}
@@ -130,7 +135,7 @@ class Surveyor:
             told = await self._ask(address, "list", role="reference")
             for item in told.rows("list"):
                 name, there = optional(item, "name", str), optional(item, "address", str)
-                if there:
+                if there and name not in self._left:
                     self._call(there, name or "")
         return answer
 

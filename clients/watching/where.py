@@ -59,12 +59,13 @@ async def surveyor_for(
     """A surveyor with the key that the options name, or with the one given.  Raises `Ended`."""
     if security is None:
         security = security_of(where, user)
-    wire = None
+    wire, left = None, frozenset[str]()
     if security is not None:
         from recado.credentials import wire_security
 
         wire = wire_security(security)
-    async with surveying(wire, learn=_learning(Whereabouts(security))) as surveyor:
+        left = frozenset(security.roster.former) - {one.name for one in security.roster.of("server")}
+    async with surveying(wire, learn=_learning(Whereabouts(security)), left=left) as surveyor:
         yield surveyor
 
 

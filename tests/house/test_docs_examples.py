@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -83,9 +84,18 @@ def test_the_example_works(here: Here, example: Example) -> None:
 
 
 def test_there_are_examples_on_the_pages_that_people_begin_with() -> None:
-    """The README has commands and a program that are executed, the operations page commands."""
+    """The README has commands and a program that are executed, the page about daemons commands."""
     found = {(example.page, example.language) for example in all_examples()}
-    assert {("README.md", "sh"), ("README.md", "python"), ("docs/operations.md", "sh")} <= found
+    assert {("README.md", "sh"), ("README.md", "python"), ("docs/daemons.md", "sh")} <= found
+
+
+def test_every_command_of_the_runbook_is_typed_by_a_test() -> None:
+    """In docs/operations.md no block stands that is not typed at the hosts of its test."""
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    fences = re.findall(r"^ *(?:```|~~~)(.*)$", page, re.MULTILINE)
+    assert set(fences[::2]) == {"console hosts"}
+    assert set(fences[1::2]) == {""}
+    assert len(fences) > 40
 
 
 def test_the_needed_programs_are_named_where_people_begin() -> None:

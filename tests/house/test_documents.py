@@ -103,10 +103,10 @@ def test_troubleshooting_quotes_what_the_programs_say() -> None:
     assert [quote for quote, parts in pieces.items() if not all(part in code for part in parts)] == []
 
 
-def test_operations_quotes_the_log_lines() -> None:
+def test_the_page_quotes_the_log_lines() -> None:
     """Every event in the table of log lines is one that a daemon or a machine writes."""
     code = _source("daemons", "recado")
-    section = (DOCS / "operations.md").read_text("utf-8").partition("## Logs")[2].partition("## Watching")[0]
+    section = (DOCS / "daemons.md").read_text("utf-8").partition("## Logs")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (.+?) \| [a-z, ]+ \|", section, re.MULTILINE)
     events = [
         event.strip()

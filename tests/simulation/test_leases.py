@@ -11,7 +11,7 @@ from recado.settings import Timings
 
 Simulate = Callable[..., Any]
 MEMBER = {"v": 2, "cluster": "recado", "boot": "b"}
-# What docs/operations.md recommends for servers on one fast network.
+# What docs/daemons.md recommends for servers on one fast network.
 FAST_NETWORK = Timings(
     election_lease_seconds=1.2,
     election_renew_seconds=0.3,

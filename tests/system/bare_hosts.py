@@ -11,7 +11,7 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -43,17 +43,19 @@ ENVIRONMENT: Final = (
 )
 SSHD: Final = "UsePAM no\nPermitRootLogin prohibit-password\n"
 COMMAND_SECONDS: Final = 120.0
-LOOKS: Final = ("recado status", "recado doctor")
+LOOKS: Final = ("recado status", "recado doctor", "recado replica diff")
 SETTLING_SECONDS: Final = 30.0
 _BLOCK: Final = re.compile(r"^```console hosts\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
+_HEADING: Final = re.compile(r"^##+ (.+)$", re.MULTILINE)
 _TYPED: Final = re.compile(r"^(?P<host>n\d)# (?P<command>.*)$")
 _LOOSE: Final = re.compile(r"\d+|…| +")
 
 
 class Typed(NamedTuple):
-    """One command of a page: the line where it stands, the host, and what the page says is printed."""
+    """One command of a page: the line where it stands, below which heading, the host, what is printed."""
 
     line: int
+    heading: str
     host: str
     command: str
     printed: tuple[str, ...]
@@ -68,21 +70,26 @@ class Ran(NamedTuple):
     seconds: float
 
 
-def typed_in(page: str, *, heading: str = "") -> list[Typed]:
-    """The commands of a page, or of the part of it below one heading of the second level, in its order."""
+def typed_in(page: str) -> list[Typed]:
+    """The commands of a page, in its order."""
     found: list[Typed] = []
     for block in _BLOCK.finditer(page):
         before = page[: block.start()]
-        if heading and before.rpartition("\n## ")[2].partition("\n")[0] != heading:
-            continue
+        *_, heading = _HEADING.findall(before)
         line = before.count("\n") + 1
         for number, text in enumerate(block["text"].splitlines(), line + 1):
             if (typed := _TYPED.match(text)) is not None:
-                found.append(Typed(number, typed["host"], typed["command"], ()))
+                found.append(Typed(number, heading, typed["host"], typed["command"], ()))
             else:
                 assert found, f"line {number}: no host is named"
+                assert found[-1].heading == heading, f"line {number}: no host is named"
                 found[-1] = found[-1]._replace(printed=(*found[-1].printed, text))
     return found
+
+
+def of_the_readme() -> list[Typed]:
+    """The commands of the README's section for several hosts."""
+    return [typed for typed in typed_in(README.read_text("utf-8")) if typed.heading == HEADING]
 
 
 def missing(ran: Ran) -> str:
@@ -96,6 +103,16 @@ def missing(ran: Ran) -> str:
         if wanted.strip() and wanted != "…" and not any(pattern.fullmatch(line.rstrip()) for line in lines):
             return wanted
     return ""
+
+
+def unlike(ran: Ran) -> str:
+    """What is not as the page says, for people; empty if all is."""
+    line = missing(ran)
+    finds = any(text.startswith("✗") for text in ran.typed.printed)  # `doctor` ends with 1 then
+    if not line and ran.code == (1 if finds else 0):
+        return ""
+    why = f"does not print {line!r}" if line else f"ends with {ran.code}"
+    return f"line {ran.typed.line}: {ran.typed.host}# {ran.typed.command}\n{why}\n{ran.said}"
 
 
 def _loosely(found: re.Match[str]) -> str:
@@ -130,7 +147,8 @@ class BareHosts(Laboratory):
         wants = self.layer / "etc/systemd/system/multi-user.target.wants"
         # The index of this machine's many manuals takes longer than all else; images in use start no service.
         (self.layer / "var/lib/man-db").mkdir(parents=True)
-        (self.layer / "usr/sbin").mkdir(parents=True)
+        for path in ("usr/sbin", "usr/local/bin"):
+            (self.layer / path).mkdir(parents=True)
         for path in ("var/lib/man-db/auto-update", "usr/sbin/policy-rc.d"):
             os.mknod(self.layer / path, stat.S_IFCHR, 0)
         (wants / "ssh.service").symlink_to("/lib/systemd/system/ssh.service")
@@ -180,21 +198,11 @@ class BareHosts(Laboratory):
         return Ran(typed, done.returncode, done.stdout, 0.0)
 
 
-def wrong(ran: Iterable[Ran]) -> list[str]:
-    """What did not end well or did not print what its page shows, for people."""
-    found = []
-    for one in ran:
-        if one.code or (line := missing(one)):
-            why = f"ends with {one.code}" if one.code else f"does not print {line!r}"
-            found.append(f"line {one.typed.line}: {one.typed.command} {why}\n{one.said}")
-    return found
-
-
 @contextmanager
 def following_the_readme() -> Iterator[BareHosts]:
     """Three hosts at which the README's section was typed."""
     with BareHosts() as hosts:
-        for typed in typed_in(README.read_text("utf-8"), heading=HEADING):
+        for typed in of_the_readme():
             hosts.readme.append(hosts.type(typed))
             if hosts.readme[-1].code:
                 break  # the rest would only say the same again, more slowly

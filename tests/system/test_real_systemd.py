@@ -236,8 +236,8 @@ def test_a_restart_behind_a_socket_loses_no_request(node: Machine) -> None:
 
 
 def test_the_page_can_be_followed(node: Machine) -> None:
-    """Every command that docs/operations.md gives for systemd works as it stands, one after the other."""
-    page = (HERE.parents[1] / "docs" / "operations.md").read_text("utf-8")
+    """Every command that docs/daemons.md gives for systemd works as it stands, one after the other."""
+    page = (HERE.parents[1] / "docs" / "daemons.md").read_text("utf-8")
     commands = [
         line
         for block in re.findall(r"```sh machine\n(.*?)```", page, re.DOTALL)
