@@ -69,6 +69,8 @@ def take_update(setup: Setup, bundle: Bundle) -> None:
     config, say = _configuration(setup.places), speaker()
     if config.cluster.id != bundle.plan.cluster:
         raise Ended(say("init.other_cluster", here=config.cluster.id, there=bundle.plan.cluster))
+    if not setup.force and (lost := _undone(setup.places, bundle)):
+        raise Ended(say("init.older", path=setup.places.roster, names=", ".join(lost)), CANNOT_CREATE)
     done = _write(setup, _shared(setup.places, bundle.plan, bundle.roster, config))
     if setup.start and done.written and setup.places.root == Path("/"):
         try:
@@ -79,6 +81,19 @@ def take_update(setup: Setup, bundle: Bundle) -> None:
         setup.notes.append(say("init.updated"))
         setup.next.append("systemctl try-restart recado-reference recado-broker 'recado-server@*'")
     _tell(setup, bundle.plan, done)
+
+
+def _undone(places: Places, update: Bundle) -> list[str]:
+    """What an update of earlier would take back of this host's roster: who came since, who left since."""
+    if update.plan.open_lab:
+        return []
+    try:
+        here, there = Roster.read(places.roster), Roster.parse(update.roster)
+    except RosterError as error:
+        raise Ended(str(error), CONFIGURATION) from None
+    came = [f"+{one.name}" for one in here.entries if there.entry(one.role, one.name) is None]
+    left = [f"-{one.name}" for one in there.entries if set(one.signing) & set(here.former.get(one.name, ()))]
+    return [*came, *left]
 
 
 def _with(plan: Plan, new: Place) -> Plan:

@@ -133,6 +133,12 @@ SETUP_WORDS: dict[str, Text] = {
         "este host é do cluster {here}, e o arquivo é de {there}",
         "this host is of cluster {here}, and the file is of {there}",
     ),
+    "init.older": Text(
+        "{path} é mais novo que o arquivo, que desfaria: {names}. Nada foi escrito; faça outro no primeiro "
+        "nó com recado init --add, ou, se é isso mesmo: --force",
+        "{path} is newer than the file, which would undo: {names}. Nothing was written; make another one on "
+        "the first node with recado init --add, or, if that is meant: --force",
+    ),
     "init.added": Text(
         "{name} está na lista e no roster deste host. {bundle} contém as chaves secretas de {name}; "
         "{update} não tem segredos e é para os outros nós.",

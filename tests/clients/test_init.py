@@ -242,6 +242,25 @@ def test_a_fourth_node(tmp_path: Path, here: Path) -> None:
     assert call(root(tmp_path, "a"), *THREE).exit_code == 0
 
 
+def test_an_update_of_earlier_undoes_nothing(tmp_path: Path, here: Path) -> None:
+    """Who came or left since is named, and no file is touched; a newer update, or --force, is taken."""
+    good(root(tmp_path, "a"), *THREE)
+    good(root(tmp_path, "b"), "--from", "n2.recado")
+    for name in ("n4", "n5"):
+        good(root(tmp_path, "a"), "--add", f"{name}=10.77.0.1{name[1:]}")
+    for name in ("n4", "n5", "n5"):
+        good(root(tmp_path, "b"), "--from", f"{name}-for-others.recado")
+    path = tmp_path / "b/etc/recado/roster.toml"
+    path.write_text(Roster.read(path).without("server", "n3").dump())
+    before = contents(tmp_path / "b")
+    refused = call(root(tmp_path, "b"), "--from", "n4-for-others.recado")
+    assert refused.exit_code == 73
+    assert "undo: +n5, -n3." in refused.stderr
+    assert contents(tmp_path / "b") == before
+    good(root(tmp_path, "b"), "--from", "n4-for-others.recado", "--force")
+    assert contents(tmp_path / "b") != before
+
+
 def test_a_bundle_of_somebody_else_gives_no_key(tmp_path: Path, here: Path) -> None:
     """What lies under the new node's name, made with another cluster's key, does not get into the roster."""
     good(root(tmp_path, "a"), *THREE)
