@@ -37,6 +37,15 @@ def _node_zeromq() -> bool:
     return subprocess.run([node, "-e", script], cwd=here, capture_output=True, check=False).returncode == 0
 
 
+def _debian_venv() -> bool:
+    """Debian's own interpreter, and the module with which it makes environments."""
+    asked = ["/usr/bin/python3.11", "-c", "import ensurepip"]
+    try:
+        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
 def _packet_capture() -> bool:
     """The right to listen to every frame of an interface."""
     try:
@@ -52,6 +61,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "not-root": lambda: os.geteuid() != 0,
     "node-zeromq": _node_zeromq,
     "packet-capture": _packet_capture,
+    "debian-venv": _debian_venv,
     # `ulimit -Hn`: ten thousand connections and what else is open.
     "11000-open-files": lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[1] >= 11_000,
     "atheris": lambda: importlib.util.find_spec("atheris") is not None,

@@ -13,7 +13,7 @@ from bare_hosts import NEEDS, SPARE, BareHosts, typed_in, unlike
 from packages import deb
 from wheels import collect_wheels
 
-pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.needs(*NEEDS, "curl")]
+pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.needs(*NEEDS, "curl", "debian-venv")]
 PAGE: Final = Path(__file__).parents[2] / "docs" / "operations.md"
 TYPED: Final = typed_in(PAGE.read_text("utf-8"))
 HEADINGS: Final = list(dict.fromkeys(typed.heading for typed in TYPED))
@@ -45,7 +45,7 @@ def a_new_version(hosts: BareHosts) -> None:
 def somebody_fills_a_disk(hosts: BareHosts) -> None:
     """n2's is full, and the server has noticed when it was to write."""
     hosts["n2"].run("sh", "-euc", FILL)
-    words = ("recado", "publish", "--server", "tcp://10.77.0.12:5555", "geral", "is there room?")
+    words = ("recado", "publish", "--timeout", "1", "--server", "tcp://10.77.0.12:5555", "geral", "hello")
     hosts["n1"].run(*words, check=False)
 
 
