@@ -8,7 +8,7 @@ MODULES := tests/system/node/node_modules/.package-lock.json
 # What `make up ARGS="--servers 5"` hands on.
 ARGS ?=
 
-.PHONY: check lint types floors quick test torture up storm bench docs deb clean
+.PHONY: check lint types floors quick test torture up storm bench bench-full docs deb clean
 
 check: lint types floors quick
 
@@ -51,8 +51,12 @@ storm: $(STAMP)
 up: $(STAMP)
 	@$(BIN)/recado up $(ARGS)
 
+# Beside the peers that are installed (docs/benchmarks.md); in less than ten minutes, and in hours.
 bench: $(STAMP)
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench $(if $(ARGS),$(ARGS),--quick)
+
+bench-full: $(STAMP)
+	$(BIN)/python -m bench all steps encoding security $(ARGS)
 
 docs: $(STAMP)
 	$(BIN)/python -m tests.house

@@ -1,4 +1,4 @@
-"""``python -m bench [WHAT]``: measure, print tables, write JSON beside them."""
+"""``python -m bench [WHAT ...]``: measure, print tables, write JSON beside them."""
 
 import json
 import os
@@ -14,13 +14,13 @@ import msgspec
 import trio
 import zmq
 
-from bench import encoding, micro, publish, security, steps
+from bench import plots, report, suites
 from bench.serving import HERE
-from bench.tables import publish_table
+from bench.suites import FULL_ROUNDS, MEASURES, QUICK_ROUNDS, SUITE, Plan
 from recado import __version__
 
-TMPFS = Path("/dev/shm")
 RESULTS = HERE / "build" / "bench.json"
+SIDE_BY_SIDE = ("publish", "replicated", "fanout", "failover", "catchup", "history", "soak")
 
 
 def machine() -> dict[str, Any]:
@@ -28,7 +28,8 @@ def machine() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
+        "processor": _processor(),
+        "load": round(os.getloadavg()[0], 1),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "trio": trio.__version__,
@@ -40,75 +41,88 @@ def machine() -> dict[str, Any]:
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument(
-    "what", type=click.Choice(["publish", "steps", "micro", "encoding", "security", "all"]), default="all"
-)
-@click.option("--quick", is_flag=True, help="Two short rounds: whether it works, not how fast it is.")
-@click.option("--rounds", type=click.IntRange(1, 100), default=5, help="Alternating rounds.")
-@click.option("--seconds", type=click.FloatRange(0.1, 60), default=1.0, help="Length of each load.")
+@click.argument("what", type=click.Choice([*MEASURES, "all", "report"]), nargs=-1)
+@click.option("--quick", is_flag=True, help="Few and short rounds: all of it in less than ten minutes.")
+@click.option("--rounds", type=click.IntRange(1, 100), help=f"{FULL_ROUNDS}, or {QUICK_ROUNDS} if quick.")
+@click.option("--seconds", type=click.FloatRange(0.1, 60), help="Of each load: 1.0, or 0.4 if quick.")
+@click.option("--soak-seconds", type=click.FloatRange(1, 100_000), help="3600, or 20 if quick.")
 @click.option(
     "--directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     multiple=True,
-    help="Where the replicas are kept; build and /dev/shm if not given.",
+    help="Where files are kept; build and /dev/shm if not given.",
 )
 @click.option(
     "--against",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Another checkout of Recado: its server takes turns with this one's.",
+    help="Another checkout of Recado: its server takes turns with this one's, without peers.",
 )
-@click.option("--json", "to", type=click.Path(path_type=Path), default=RESULTS, help="Where to write JSON.")
+@click.option("--json", "to", type=click.Path(path_type=Path), default=RESULTS, help="Where the JSON is.")
+@click.option("--plots", "pictures", type=click.Path(path_type=Path), help="Draw PNGs there.")
 def main(
-    what: str,
+    what: tuple[str, ...],
     quick: bool,
-    rounds: int,
-    seconds: float,
+    rounds: int | None,
+    seconds: float | None,
+    soak_seconds: float | None,
     directory: tuple[Path, ...],
     against: Path | None,
     to: Path,
+    pictures: Path | None,
 ) -> None:
-    """Measure what Recado costs on this machine.  Numbers of different minutes do not compare."""
-    if quick:
-        rounds, seconds = 2, 0.4
+    """Measure Recado beside its peers on this machine.  Numbers of different minutes do not compare.
+
+    `report` measures nothing: it writes the tables, and draws, from the JSON of an earlier run.
+    """
+    if what == ("report",):
+        results = json.loads(to.read_text("utf-8"))
+        click.echo(report.machine(results))
+        _lines(report.markdown(results))
+    else:
+        plan = Plan(
+            quick=quick,
+            rounds=rounds or (QUICK_ROUNDS if quick else FULL_ROUNDS),
+            seconds=seconds or (0.4 if quick else 1.0),
+            directories=list(directory) or suites.places(),
+            against=against,
+            soak_seconds=soak_seconds,
+        )
+        results = _measure(_names(what, against), plan, to)
+    if pictures is not None:
+        for file in plots.draw(results, pictures):
+            click.echo(f"drawn: {file}")
+
+
+def _names(what: tuple[str, ...], against: Path | None) -> list[str]:
+    if against is not None:
+        return ["alone"]
+    named = [name for name in what if name not in ("all", "report")]
+    return list(dict.fromkeys([*SUITE, *named])) if not named or "all" in what else named
+
+
+def _measure(names: list[str], plan: Plan, to: Path) -> dict[str, Any]:
+    """One after the other; what was measured is written as it comes, so that nothing is lost by Ctrl-C."""
     results: dict[str, Any] = {"machine": machine()}
-    click.echo(" ".join(f"{key}={value}" for key, value in results["machine"].items()))
-    if what in ("encoding", "all"):
-        results["encoding"] = encoding.measure(quick=quick)
-        _echo(encoding.table(results["encoding"]))
-    if what in ("micro", "all"):
-        results["micro"] = micro.measure(quick=quick)
-        _echo(micro.table(results["micro"]))
-    if what in ("steps", "all"):
-        place = TMPFS if TMPFS in _places() else _places()[0]
-        found = [steps.measure(place, shape=shape, seconds=2 * seconds) for shape in publish.SHAPES[1:]]
-        results["steps"] = found
-        _echo(steps.table(found))
-    if what in ("security", "all"):
-        pairs = security.measure((directory or _places())[-1], rounds=rounds, seconds=seconds)
-        results["security"] = pairs
-        _echo(security.table(pairs))
-    if what in ("publish", "all"):
-        trees = (HERE,) if against is None else (HERE, against.resolve())
-        results["publish"] = []
-        for place in directory or _places():
-            result = publish.measure(place, rounds=rounds, seconds=seconds, trees=trees)
-            results["publish"].append(msgspec.to_builtins(result))
-            _echo(publish_table(result))
+    click.echo(report.machine(results))
     to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text(json.dumps(msgspec.to_builtins(results), indent=1) + "\n", "utf-8")
+    for name in names:
+        click.echo(f"measuring: {name}", err=True)
+        found, lines = suites.run(name, plan)
+        results[name] = msgspec.to_builtins(found)
+        to.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        if name in SIDE_BY_SIDE:
+            lines = report.markdown({name: results[name]})
+        _lines(lines)
     click.echo(f"\nJSON in {to}")
+    return results
 
 
-def _places() -> list[Path]:
-    on_disk = HERE / "build"
-    on_disk.mkdir(exist_ok=True)
-    if not TMPFS.is_dir() or not os.access(TMPFS, os.W_OK):
-        click.echo(f"no {TMPFS}: on disk only", err=True)
-        return [on_disk]
-    return [on_disk, TMPFS]
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "?")
 
 
-def _echo(lines: Any) -> None:
+def _lines(lines: Any) -> None:
     click.echo()
     for line in lines:
         click.echo(line)

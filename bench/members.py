@@ -70,9 +70,9 @@ class Members:
         """``HOST:PORT`` of the server of that place, or of the broker, which is at the first one's."""
         return f"{self._network}{place + 1}:{PORTS[port]}"
 
-    def start(self, name: str) -> None:
-        """Once it serves.  Raises `RuntimeError` with its last words."""
-        settings = {**self._common(), "node.name": name, "node.data": self.data_of(name)}
+    def start(self, name: str, *, more: dict[str, object] | None = None) -> None:
+        """Once it serves, with `more` settings.  Raises `RuntimeError` with its last words."""
+        settings = {**self._common(), **(more or {}), "node.name": name, "node.data": self.data_of(name)}
         if name in self.servers:
             settings["server.listen"] = f"tcp://{self.endpoint(self.servers.index(name))}"
         self._running[name] = _Daemon(name.partition("-")[0], settings, self.directory)
@@ -84,6 +84,10 @@ class Members:
     def empty(self, name: str) -> None:
         """Remove what a killed node had."""
         shutil.rmtree(self.data_of(name))
+
+    def pid(self, name: str) -> int:
+        """Of a running node."""
+        return self._running[name].pid
 
     def data_of(self, name: str) -> Path:
         """Where that node keeps its files."""

@@ -12,10 +12,12 @@ import trio
 
 from bench import micro_wire
 from daemons.server.calls import Replies
+from daemons.server.clock_tags import ClockTags
 from recado.protocol import codec, names
 from recado.protocol.disciplined import DisciplinedClock
 from recado.protocol.entry import EMPTY, Head, origin_name, parse, seal
 from recado.protocol.lamport import LamportClock
+from recado.protocol.limits import LAMPORT_LIMIT
 from recado.protocol.messages import Entry, Kind
 from recado.protocol.publications import channel_message
 from storage.replica import Batch, Replica
@@ -72,7 +74,11 @@ def measure(*, quick: bool) -> dict[str, float]:
     times = 1_000 if quick else 10_000
     frame, (entry,) = request(), entries(1)
     clock = LamportClock()
-    replies = Replies(clock, DisciplinedClock(time.time, time.monotonic))
+    replies = Replies(
+        clock,
+        DisciplinedClock(time.time, time.monotonic),
+        ClockTags(clock, b"", ceiling=lambda: LAMPORT_LIMIT),
+    )
     publication = channel_message(entry, user="bench-0")
 
     def reply() -> None:

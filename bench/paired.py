@@ -13,6 +13,7 @@ from bench.generator import Load, Shape
 from bench.peers import etcd, nats, rabbitmq, recado, redis
 from bench.peers.base import Contender, Running
 from bench.rounds import Round, Sample
+from bench.serving import HERE
 
 PUBLISH = (recado.SHORT, recado.LONG, redis.STREAMS, nats.ONE_COPY, rabbitmq.QUEUE)
 REPLICATED = (recado.QUORUM, recado.LOCAL, recado.SHORT, nats.THREE_COPIES, etcd.QUORUM)
@@ -89,7 +90,7 @@ def alternate(
     peers = {name: contender.peer for name, (contender, _) in present.items()}
     return Measured(
         what,
-        str(directory),
+        str(directory.relative_to(HERE) if directory.is_relative_to(HERE) else directory),
         list(present),
         {name: peer.version() for name, peer in peers.items()},
         {name: peer.promise for name, peer in peers.items()},

@@ -1,8 +1,8 @@
 """Which measurements may be compared, and what comes of it.  Pure.
 
 A virtual disk has fast and slow states, and a generator that is itself the limit says nothing of servers.  So
-a round of a load counts only if the disk was in one state throughout, a pair only if neither generator was
-saturated, and ratios are told by state.
+two loads of a round are compared only if the disk was in one state before and after both, and if neither
+generator was saturated; ratios are told by state.
 """
 
 from collections import Counter
@@ -15,6 +15,8 @@ import msgspec
 from bench.generator import Load
 
 SLOW_US: Final = 1000.0  # a probe above it: the disk is in its slow state
+NO_DISK_US: Final = 20.0  # a probe below it: files are in memory
+STATES: Final = ("no disk", "fast", "slow")
 MIXED: Final = "the disk changed its state"
 SATURATED: Final = "a generator was the limit"
 FAILED: Final = "a load failed"
@@ -42,11 +44,6 @@ class Round(msgspec.Struct, frozen=True):
     def sample(self, contender: str) -> Sample | None:
         """Of that contender, if there is one."""
         return next((one for one in self.samples if one.contender == contender), None)
-
-    def state(self) -> str | None:
-        """Of the disk during all of it; None if it changed."""
-        states = {state_of(us) for sample in self.samples for us in sample.probes_us}
-        return states.pop() if len(states) == 1 else None
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -77,19 +74,16 @@ class Comparison(msgspec.Struct, frozen=True):
 
 def state_of(probe_us: float) -> str:
     """Of a disk whose fdatasync takes so long."""
-    return "slow" if probe_us > SLOW_US else "fast"
+    return STATES[(probe_us >= NO_DISK_US) + (probe_us > SLOW_US)]
 
 
 def compare(rounds: Sequence[Round], ours: str, peer: str) -> Iterator[Comparison]:
     """By load and state of the disk, over the rounds that count."""
     for shape in dict.fromkeys(one.shape for one in rounds):
         of_shape = [one for one in rounds if one.shape == shape]
-        for state in ("fast", "slow"):
-            pairs = [
-                pair
-                for one in of_shape
-                if one.state() == state and (pair := _pair(one, ours, peer)) is not None
-            ]
+        for state in STATES:
+            found = [one for round_ in of_shape if (one := _pair(round_, ours, peer)) is not None]
+            pairs = [one for one in found if _why_not(one) is None and _state(one) == state]
             if pairs:
                 yield Comparison(
                     ours,
@@ -105,15 +99,11 @@ def dropped(rounds: Iterable[Round], ours: str, peer: str) -> Counter[str]:
     """Why rounds in which both should have taken part do not count."""
     found: Counter[str] = Counter()
     for one in rounds:
-        a, b = one.sample(ours), one.sample(peer)
+        pair = _pair(one, ours, peer)
         if {ours, peer} & one.failed.keys():
             found[FAILED] += 1
-        elif a is None or b is None:
-            continue
-        elif one.state() is None:
-            found[MIXED] += 1
-        elif a.load.saturated or b.load.saturated:
-            found[SATURATED] += 1
+        elif pair is not None and (why := _why_not(pair)) is not None:
+            found[why] += 1
     return found
 
 
@@ -127,12 +117,28 @@ def slope_per_hour(points: Sequence[tuple[float, float]]) -> float:
     return 3600 * sum((x - x_mean) * (y - y_mean) for x, y in points) / spread if spread else 0.0
 
 
-def _pair(one: Round, ours: str, peer: str) -> tuple[Sample, Sample] | None:
+Pair = tuple[Sample, Sample]
+
+
+def _pair(one: Round, ours: str, peer: str) -> Pair | None:
     a, b = one.sample(ours), one.sample(peer)
-    return None if a is None or b is None or a.load.saturated or b.load.saturated else (a, b)
+    return None if a is None or b is None else (a, b)
 
 
-def _ratio(pairs: Sequence[tuple[Sample, Sample]], what: Callable[[Sample], float]) -> Spread:
+def _state(pair: Pair) -> str | None:
+    """Of the disk around both loads; None if it changed."""
+    states = {state_of(us) for sample in pair for us in sample.probes_us}
+    return states.pop() if len(states) == 1 else None
+
+
+def _why_not(pair: Pair) -> str | None:
+    """Why these two may not be compared; None if they may."""
+    if _state(pair) is None:
+        return MIXED
+    return SATURATED if any(sample.load.saturated for sample in pair) else None
+
+
+def _ratio(pairs: Sequence[Pair], what: Callable[[Sample], float]) -> Spread:
     return Spread.of([what(a) / max(what(b), 1e-9) for a, b in pairs])
 
 

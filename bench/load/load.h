@@ -17,7 +17,7 @@ typedef struct {
     unsigned char *in, *out_bytes;
     uint64_t asked_ns[WINDOW_MAX];  // by slot; 0 if nothing is out there
     unsigned oldest;                // of protocols that answer in order: the slot answered next
-    uint64_t delivered;
+    uint64_t delivered, last_ns;    // how many, and when it was answered or heard something
     uint64_t own[4];                // for the protocol
 } Connection;
 
@@ -38,7 +38,7 @@ extern const Protocol zmtp_long, zmtp_short, zmtp_pub, redis_streams, redis_pubs
 
 typedef struct {
     const Protocol *protocol;
-    int connections, window, bytes, channels, retry_ms;
+    int connections, window, bytes, channels, retry_ms, together;
     double warm_seconds, seconds, rate, patience_seconds;
     uint64_t count;
     const char *level;

@@ -10,6 +10,7 @@
 //   bytes, channels       of each text (with its stamp); among how many channels publishes go around
 //   level                 of ours: how many servers have to have it before it is answered
 //   retry_ms              a connection that is closed, or not answered for so long, is made anew to the next endpoint
+//   together              1: all connections begin at the first endpoint, instead of at each in turn
 //   patience              of subscribe: seconds without a delivery after which the rest counts as lost
 //   probing               1: texts that subscribers hear and do not count
 //
@@ -55,11 +56,16 @@ void die(const char *what) {
     exit(1);
 }
 
-static void measure(uint64_t now, uint64_t since) {
+static void end_gap(Connection *c, uint64_t now) {
+    if (c->last_ns && now - c->last_ns > longest_gap_ns) longest_gap_ns = now - c->last_ns;
+    c->last_ns = now;
+}
+
+static void measure(Connection *c, uint64_t now, uint64_t since) {
     uint64_t us = now > since ? (now - since) / 1000 : 0;
     latencies[us < LATENCY_MAX_US ? us : LATENCY_MAX_US]++;
     if (us > max_us) max_us = us;
-    if (last_ns && now - last_ns > longest_gap_ns) longest_gap_ns = now - last_ns;
+    end_gap(c, now);
     last_ns = now;
     measured++;
 }
@@ -90,7 +96,7 @@ void acknowledged(Connection *c, unsigned slot, int accepted) {
     uint64_t now = now_ns(), since = c->asked_ns[slot];
     c->asked_ns[slot] = 0, c->out--, answered++;
     if (!accepted) refused++;
-    if (now >= measure_from_ns && accepted) measure(now, since);
+    if (now >= measure_from_ns && accepted) measure(c, now, since);
     if (may_ask()) ask(c, slot);
 }
 
@@ -130,7 +136,7 @@ void delivered(Connection *c, const unsigned char *bytes, size_t count) {
     uint64_t since = strtoull(digits, NULL, 16);
     if (!first_stamp_ns) processor_from = processor_seconds();
     if (!first_stamp_ns || since < first_stamp_ns) first_stamp_ns = since;
-    measure(now_ns(), since);
+    measure(c, now_ns(), since);
     c->delivered++;
 }
 
@@ -257,8 +263,10 @@ static unsigned percentile_us(double fraction) {
 
 static void report(void) {
     uint64_t least = UINT64_MAX;
-    for (int i = 0; i < settings.connections; i++)
+    for (int i = 0; i < settings.connections; i++) {
+        if (settings.retry_ms) end_gap(connections[i], now_ns());  // one that never came back
         if (connections[i]->delivered < least) least = connections[i]->delivered;
+    }
     // Of a burst the time from its first message to the last answer counts, of a duration the duration.
     uint64_t from = subscribing ? first_stamp_ns : measure_from_ns, to = subscribing || settings.count ? last_ns : now_ns();
     double seconds = to > from ? (double)(to - from) / 1e9 : 0;
@@ -288,6 +296,7 @@ static void set(char *word) {
     else if (!strcmp(word, "channels")) settings.channels = (int)number;
     else if (!strcmp(word, "level")) settings.level = value;
     else if (!strcmp(word, "retry_ms")) settings.retry_ms = (int)number;
+    else if (!strcmp(word, "together")) settings.together = (int)number;
     else if (!strcmp(word, "patience")) settings.patience_seconds = number;
     else if (!strcmp(word, "probing")) settings.probing = (int)number;
     else errno = EINVAL, die(word);
@@ -316,7 +325,7 @@ int main(int count, char **words) {
     for (int i = 0; i < settings.connections; i++) {
         Connection *c = connections[i] = calloc(1, sizeof *c);
         if (!c || !(c->in = malloc(IN_BYTES))) die("memory");
-        c->number = c->endpoint = i;
+        c->number = i, c->endpoint = settings.together ? 0 : i;
         if (begin(c)) die("connect");
     }
     if (subscribing) printf("connected\n"), fflush(stdout);

@@ -1,0 +1,157 @@
+"""Results as Markdown, for the terminal and for docs/benchmarks.md: from what is in the JSON alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from bench.failover import Failover
+from bench.growth import CatchUp, Page, Soak
+from bench.paired import Measured
+from bench.rounds import Comparison, Sample, Spread, compare, dropped
+
+# Whose ratios are told, against everybody else, by what was measured.
+OURS = {
+    "publish": ["Recado, short form"],
+    "replicated": ["Recado, quorum of 3"],
+    "fanout": ["Recado's broker alone", "Recado, through the server"],
+}
+
+
+def machine(results: dict[str, Any]) -> str:
+    """Where and with what it was measured, as a sentence."""
+    return ", ".join(f"{name} {value}" for name, value in results["machine"].items()) + "."
+
+
+def markdown(results: dict[str, Any]) -> Iterator[str]:
+    """All that was measured with peers, or grows with the log; a heading each."""
+    for name in ("publish", "replicated", "fanout"):
+        for found in msgspec.convert(results.get(name, []), list[Measured]):
+            yield from _measured(found)
+    parts: list[tuple[str, Any, Callable[[Any], Iterator[str]]]] = [
+        ("failover", Failover, _failover),
+        ("catchup", list[CatchUp], _catch_up),
+        ("history", list[Page], _history),
+        ("soak", Soak, _soak),
+    ]
+    for name, kind, lines in parts:
+        if name in results:
+            yield from ("", f"### {name}", "")
+            yield from lines(msgspec.convert(results[name], kind))
+
+
+# Side by side ------------------------------------------------------------------------------------------
+
+
+def _measured(found: Measured) -> Iterator[str]:
+    yield from ("", f"### {found.what}, in {found.directory}", "")
+    yield f"{len(found.rounds)} rounds of loads, {_disk(found)}."
+    for name in found.contenders:
+        yield f"- {name} {found.versions[name]}: {found.promises[name]}"
+    for why in found.left_out:
+        yield f"- **left out**: {why}"
+    yield from ("", "| load | | per second | p50 ms | p99 ms | us CPU | MiB | |")
+    yield "|---|---|---:|---:|---:|---:|---:|---|"
+    for shape in dict.fromkeys(one.shape for one in found.rounds):
+        for name in found.contenders:
+            samples = [s for r in found.rounds if r.shape == shape and (s := r.sample(name)) is not None]
+            if samples:
+                yield _line(shape, name, samples)
+    yield from ("", "| load | ours / peer | disk | rounds | rate | p50 | p99 | us CPU |")
+    yield "|---|---|---|---:|---:|---:|---:|---:|"
+    for ours, peer in _pairs(found):
+        for one in compare(found.rounds, ours, peer):
+            yield _ratio(one)
+    yield ""
+    for ours, peer in _pairs(found):
+        for why, count in dropped(found.rounds, ours, peer).items():
+            yield f"- {count} rounds of {ours} / {peer} do not count: {why}"
+
+
+def _pairs(found: Measured) -> list[tuple[str, str]]:
+    ours = [name for name in OURS[found.what] if name in found.contenders]
+    return [(one, peer) for one in ours for peer in found.contenders if peer not in ours]
+
+
+def _disk(found: Measured) -> str:
+    probes = [us for r in found.rounds for s in r.samples for us in s.probes_us]
+    if not probes:
+        return "none of which was answered"
+    return f"fdatasync of 4 KiB {median(probes):,.0f} us [{min(probes):,.0f} .. {max(probes):,.0f}]"
+
+
+def _line(shape: str, name: str, samples: Sequence[Sample]) -> str:
+    def mid(what: Callable[[Sample], float]) -> float:
+        return median(map(what, samples))
+
+    remarks = []
+    if any(s.load.saturated for s in samples):
+        remarks.append("generator saturated")
+    if lost := sum(s.lost for s in samples):
+        remarks.append(f"**{lost:,} lost**")
+    return (
+        f"| {shape} | {name} | {mid(lambda s: s.load.rate):,.0f} |"
+        f" {mid(lambda s: s.load.p50_us) / 1000:.2f} | {mid(lambda s: s.load.p99_us) / 1000:.2f} |"
+        f" {mid(lambda s: s.processor_us):.2f} |"
+        f" {mid(lambda s: s.resident_mib):.0f} | {', '.join(remarks)} |"
+    )
+
+
+def _ratio(one: Comparison) -> str:
+    cells = " | ".join(_spread(spread) for spread in (one.rate, one.p50, one.p99, one.processor))
+    return f"| {one.shape} | {one.ours} / {one.peer} | {one.state} | {one.rounds} | {cells} |"
+
+
+def _spread(spread: Spread) -> str:
+    return f"{spread.median:.2f} [{spread.low:.2f} .. {spread.high:.2f}]"
+
+
+# The rest ----------------------------------------------------------------------------------------------
+
+
+def _failover(found: Failover) -> Iterator[str]:
+    yield "| killed with -9 | longest gap of a client, ms: median | of each kill |"
+    yield "|---|---:|---|"
+    for gap in found.gaps:
+        each = ", ".join(f"{ms:,.0f}" for ms in gap.longest_ms)
+        yield f"| {gap.name} ({gap.version}) | {gap.median_ms:,.0f} | {each} |"
+    for why in found.left_out:
+        yield f"- **left out**: {why}"
+
+
+def _catch_up(found: Sequence[CatchUp]) -> Iterator[str]:
+    yield "| way | entries | seconds | rows/s | cp, fsync | times that | MiB | peak MiB | fdatasync us |"
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    for one in found:
+        times = one.seconds / max(one.copy_seconds, 1e-9)
+        yield (
+            f"| {one.way} | {one.entries:,} | {one.seconds:.2f} | {one.entries / one.seconds:,.0f} |"
+            f" {one.copy_seconds:.2f} | {times:.1f} | {one.replica_mib:.0f} |"
+            f" {one.peak_mib:.0f} | {one.fdatasync_us:.0f} |"
+        )
+
+
+def _history(found: Sequence[Page]) -> Iterator[str]:
+    yield "| entries in the log | newest 100: p50 ms | p99 | 100 before a random place: p50 ms | p99 |"
+    yield "|---:|---:|---:|---:|---:|"
+    for one in found:
+        yield (
+            f"| {one.entries:,} | {one.newest_p50_ms:.2f} | {one.newest_p99_ms:.2f} |"
+            f" {one.older_p50_ms:.2f} | {one.older_p99_ms:.2f} |"
+        )
+
+
+def _soak(found: Soak) -> Iterator[str]:
+    third = max(len(found.slices) // 3, 1)
+    yield "| | per second | p99 ms | p999 ms | MiB |"
+    yield "|---|---:|---:|---:|---:|"
+    for name, part in (("first third", found.slices[:third]), ("last third", found.slices[-third:])):
+        cells = [
+            median(s.rate for s in part),
+            median(s.p99_us for s in part) / 1000,
+            median(s.p999_us for s in part) / 1000,
+            median(s.resident_mib for s in part),
+        ]
+        yield f"| {name} | {cells[0]:,.0f} | {cells[1]:.2f} | {cells[2]:.2f} | {cells[3]:.1f} |"
+    yield f"\nMemory over the second half: {found.slope_mib_per_hour:+.2f} MiB an hour."
