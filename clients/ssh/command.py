@@ -55,16 +55,19 @@ def authorized_keys(*, kind: str, key: str, data: Path, program: str) -> None:
         raise Ended(f"--program: {program!r}", CONFIGURATION)
     if asked is None:
         return
-    identities = Identities()
-    try:
-        replicas = find_replicas(data)
-        for path in replicas:  # of all of them together, as everything is a function of the set of entries
-            for entry in entries_about_key(path, asked.text):
-                identities.take(entry)
-    except (StorageError, OSError) as error:
-        replicas = []
-        syslog.syslog(syslog.LOG_AUTH | syslog.LOG_ERR, f"recado: {error}")
-    if not replicas:
+    identities, read = Identities(), 0
+    for path in find_replicas(data):
+        # Of all of them together, as everything is a function of the set of entries.  One that was put aside
+        # here because it is damaged keeps nobody out.
+        try:
+            entries = entries_about_key(path, asked.text)
+        except (StorageError, OSError) as error:
+            syslog.syslog(syslog.LOG_AUTH | syslog.LOG_ERR, f"recado: {error}")
+            continue
+        read += 1
+        for entry in entries:
+            identities.take(entry)
+    if not read:
         raise Ended(f"no replica can be read below {data}", CONFIGURATION)
     user = identities.owner(asked.ident)
     if user is not None and not user.suspended:
