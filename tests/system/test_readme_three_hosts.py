@@ -73,3 +73,12 @@ def test_another_output_would_be_noticed(printed: tuple[str, ...], said: str, no
     """Numbers and widths of columns may differ, words and their order may not."""
     ran = Ran(Typed(1, "", "n1", "recado status", printed), 0, said, 0.0)
     assert missing(ran) == noticed
+
+
+@pytest.mark.parametrize(
+    ("printed", "code", "fine"), [((), 0, True), ((), 1, False), (("✗ clock",), 1, True)]
+)
+def test_a_command_that_fails_would_be_noticed(printed: tuple[str, ...], code: int, fine: bool) -> None:
+    """An exit code other than 0 is wrong, unless the page shows findings of the doctor."""
+    ran = Ran(Typed(1, "", "n1", "recado doctor", printed), code, "✗ clock\n", 0.0)
+    assert (unlike(ran) == "") == fine

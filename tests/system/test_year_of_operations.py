@@ -10,8 +10,10 @@ from typing import Final
 
 import pytest
 from bare_hosts import NEEDS, SPARE, BareHosts, typed_in, unlike
+from own_wheel import collect_wheels
 from packages import deb
-from wheels import collect_wheels
+
+from recado import __version__
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.needs(*NEEDS, "curl", "debian-venv")]
 PAGE: Final = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -23,7 +25,7 @@ file=/var/lib/recado/forgotten.iso
 fallocate -l $(($(df --output=avail -B1 /var/lib/recado | tail -n 1) - 1048576)) $file
 cat /dev/zero >> $file || true
 """
-NEXT: Final = "0.1.1"  # the version that the page upgrades to
+NEXT: Final = f"{__version__}+next"  # the version that the page upgrades to, as other tests have it built
 
 
 def a_fourth_host(hosts: BareHosts) -> None:
@@ -38,8 +40,9 @@ def a_fourth_host(hosts: BareHosts) -> None:
 
 
 def a_new_version(hosts: BareHosts) -> None:
-    """Its package lies on n1."""
-    shutil.copy(deb(NEXT), hosts["n1"].root / "root" / deb(NEXT).name)
+    """Its package lies on n1, under the page's name for it."""
+    (name,) = {typed.command.rpartition("./")[2] for typed in TYPED if "apt install" in typed.command}
+    shutil.copy(deb(NEXT), hosts["n1"].root / "root" / name)
 
 
 def somebody_fills_a_disk(hosts: BareHosts) -> None:
