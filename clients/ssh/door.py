@@ -7,6 +7,7 @@ answer may have changed; what is good already is answered without a write.
 
 import dataclasses
 import hashlib
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from recado.keys import Identity, KeyFileError, make_identity, read_identity, wr
 
 KEY_FILE = "session.key"
 ASK_SECONDS = 3.0  # the node's own server, for the user
+STDOUT = 1
 LOOK_SECONDS = 5.0  # between two looks whether the SSH key is still good
 _PLACEHOLDER = "ssh"  # until the server has told whose key it is
 _ANOTHER = frozenset({"key_revoked", "key_taken"})  # revoked alone, or of another cluster: a new one may do
@@ -146,8 +148,18 @@ def ask(door: Door, fingerprint: str, key: str) -> str:
         raise known.exceptions[0] from None
 
 
+def nobody_reads(descriptor: int) -> bool:
+    """Whether what is written there reaches nobody any more.  Of a terminal the kernel tells by a signal."""
+    ends = select.poll()
+    ends.register(descriptor, 0)
+    return any(told & (select.POLLERR | select.POLLHUP) for _, told in ends.poll(0))
+
+
 class Watch:
-    """Looks, while a long command runs, whether the SSH key is still good; `over` is called if not."""
+    """Looks, while a long command runs, whether the SSH key is still good and anybody there; `over` if not.
+
+    Where sshd made no terminal, a command that has nothing to say would not notice that its reader is gone.
+    """
 
     def __init__(self, door: Door, fingerprint: str, *, key: str, over: Callable[[], None]) -> None:
         self.ended = False
@@ -167,6 +179,9 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
+            if nobody_reads(STDOUT):
+                self._over()
+                return
             try:
                 ask(*self._asked)
             except RefusedByServer as error:
