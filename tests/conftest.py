@@ -1,4 +1,4 @@
-"""What every test may rely on, and the list of what this machine could not run.
+"""What every test may rely on, how long each suite took, and the list of what this machine could not run.
 
 ``@pytest.mark.needs("node", "root", "sqlite3")`` names programs or rights. What is missing skips
 the test and is listed at the end; with ``RECADO_TEST_REQUIRE=all`` (set by .ci/run) it fails the
@@ -19,6 +19,7 @@ import pytest
 REQUIRE_VARIABLE = "RECADO_TEST_REQUIRE"
 HEADING = "could not be run on this machine"
 _unmet: dict[str, list[str]] = {}
+_seconds: dict[str, float] = {}  # of each suite: a directory of tests/
 
 # A shell's background jobs ignore Ctrl-C and hand that on; the programs that tests interrupt must not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -97,7 +98,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip(f"needs {', '.join(missing)}")
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    tests, _, below = report.nodeid.partition("/")
+    suite, slash, _ = below.partition("/")
+    if tests == "tests" and slash:
+        _seconds[suite] = _seconds.get(suite, 0.0) + report.duration
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if len(_seconds) > 1:
+        terminalreporter.section("seconds of each suite")
+        for suite, seconds in sorted(_seconds.items()):
+            terminalreporter.write_line(f"{suite:<10} {seconds:7.1f}")
     if not _unmet:
         return
     terminalreporter.section(HEADING)
