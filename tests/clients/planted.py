@@ -1,7 +1,8 @@
 """A small cluster of the real server program, in memory and in virtual time, to plant faults in."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -96,8 +97,23 @@ class Planted:
 
         await self._nursery.start(serve)
 
-    async def examine(self, **expected: Any) -> tuple[Survey, list[Finding]]:
-        """What the doctor finds from a host of its own."""
+    async def lists(self, address: str, **servers: str) -> None:
+        """A reference there that lists these servers, by name, beside the members that the doctor knows."""
+        rows = [{"name": name, "rank": 9, "address": at} for name, at in servers.items()]
+
+        async def serve(*, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+            async with self.network.host("reference").listener(address) as listener:
+                task_status.started()
+                while True:
+                    for asked in await listener.receive_batch():
+                        data = {"status": "OK", "timestamp": 1, "clock": 2, "list": rows}
+                        listener.send([Outgoing(asked.envelope, codec.encode("list", data))])
+
+        await self._nursery.start(serve)
+        self.known = replace(self.known, reference=address)
+
+    async def examine(self, *, left: Collection[str] = (), **expected: Any) -> tuple[Survey, list[Finding]]:
+        """What the doctor finds from a host of its own; `left`: who was a member once."""
 
         async def dialled(address: str) -> Problem:
             return "mute" if address in self._bound else "refused"
@@ -108,6 +124,7 @@ class Planted:
                 stack,
                 dial=dialled,
                 wall=lambda: BIRTH + trio.current_time(),
+                left=left,
             )
             return await examine(surveyor, self.known, **expected)
 

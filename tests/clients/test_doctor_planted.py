@@ -161,6 +161,18 @@ async def test_a_dead_broker_is_named(autojump_clock: Clock) -> None:
         assert await cluster.codes() == {("broker.dead", "tcp://broker:5558")}
 
 
+async def test_who_has_left_is_not_missed(autojump_clock: Clock) -> None:
+    """Whom the reference lists is asked, and may be unreachable; one that was removed is not even asked."""
+    async with planted() as cluster:
+        await cluster.all()
+        await cluster.lists("tcp://reference:5559", **{"server-9": "tcp://nine:5555"})
+        await _settled(cluster)
+        survey, found = await cluster.examine(left=["server-9"])
+        assert found == []
+        assert [one.name for one in survey.servers] == ["server-1", "server-2", "server-3"]
+        assert ("unreachable.refused", "server-9") in await cluster.codes()
+
+
 async def test_nobody_at_all_is_a_finding(autojump_clock: Clock) -> None:
     """Where no server is known there is nothing to ask, and that is said."""
     async with planted() as cluster:
