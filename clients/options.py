@@ -14,7 +14,6 @@ import click
 
 REFERENCE_DEFAULT = "tcp://127.0.0.1:5559"
 ROSTER_FILE = "roster.toml"
-NODE_CONFIGURATION = Path("/etc/recado/recado.toml")
 CONFIG_DEFAULT = Path("/etc/recado/recado.toml")  # where units have it
 TIMEOUT_SECONDS_DEFAULT = 15.0
 _ADDRESS = re.compile(r"tcp://[^\s/]+:[0-9]{1,5}|ipc://\S+")
@@ -131,12 +130,12 @@ def _account_here(*, has_key: bool) -> tuple[Path | None, tuple[str, ...], str |
     """The roster, servers and reference of the node on which this is one of the accounts that its server
     knows, whose key is made if there is none yet; else nothing.  Raises `Ended`.
     """
-    if not NODE_CONFIGURATION.is_file():
+    if not CONFIG_DEFAULT.is_file():
         return None, (), None
     from clients.keyring import user_key_path
     from clients.local_account import account_here, make_first_key
 
-    account = account_here(NODE_CONFIGURATION)
+    account = account_here(CONFIG_DEFAULT)
     if account is None:
         return None, (), None
     directory = config_directory(os.environ)
