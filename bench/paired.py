@@ -12,7 +12,7 @@ from bench.disk import fdatasync_us
 from bench.generator import Load, Shape
 from bench.peers import etcd, nats, rabbitmq, recado, redis
 from bench.peers.base import Contender, Running
-from bench.rounds import Round, Sample
+from bench.rounds import Round, Sample, is_steady
 from bench.serving import HERE
 
 PUBLISH = (recado.SHORT, recado.LONG, redis.STREAMS, nats.ONE_COPY, rabbitmq.QUEUE)
@@ -46,8 +46,9 @@ def publish(
     shapes: Sequence[Shape],
     rounds: int,
     seconds: float,
+    again: int = 0,
 ) -> Measured:
-    """Closed loops of durable publishes.  Needs the compiled generator."""
+    """Closed loops of durable publishes, as `alternate` does them.  Needs the compiled generator."""
     command = generator.build()
 
     def load(shape: Shape) -> Ask:
@@ -71,7 +72,9 @@ def publish(
 
     with everybody(directory, contenders) as (present, left_out):
         plan = [(str(shape), load(shape), _fitting(present, shape)) for shape in shapes]
-        return alternate(what, directory, plan=plan, present=present, left_out=left_out, rounds=rounds)
+        return alternate(
+            what, directory, plan=plan, present=present, left_out=left_out, rounds=rounds, again=again
+        )
 
 
 Present = dict[str, tuple[Contender, Running]]
@@ -79,21 +82,35 @@ Plan = Sequence[tuple[str, Ask, Sequence[str]]]  # a load's name, how, and who t
 
 
 def alternate(
-    what: str, directory: Path, *, plan: Plan, present: Present, left_out: list[str], rounds: int
+    what: str,
+    directory: Path,
+    *,
+    plan: Plan,
+    present: Present,
+    left_out: list[str],
+    rounds: int,
+    again: int = 0,
 ) -> Measured:
-    """Each load against each contender in turn, forwards in one round and backwards in the next."""
+    """Each load against each contender in turn, forwards in one round and backwards in the next.
+
+    `again`: so many more rounds at most of loads during which the disk changed its state.
+    """
     done = []
-    for number in range(rounds):
+    steady = dict.fromkeys((shape for shape, _, _ in plan), 0)
+    for number in range(rounds + again):
         for shape, ask, names in plan:
+            if steady[shape] == rounds:
+                continue
             order = list(names)[:: 1 if number % 2 == 0 else -1]
             done.append(_round(shape, directory, ask=ask, members=[present[name] for name in order]))
-    peers = {name: contender.peer for name, (contender, _) in present.items()}
+            steady[shape] += is_steady(done[-1])
+    contenders = {name: contender for name, (contender, _) in present.items()}
     return Measured(
         what,
         str(directory.relative_to(HERE) if directory.is_relative_to(HERE) else directory),
         list(present),
-        {name: peer.version() for name, peer in peers.items()},
-        {name: peer.promise for name, peer in peers.items()},
+        {name: one.peer.version() for name, one in contenders.items()},
+        {name: one.promise or one.peer.promise for name, one in contenders.items()},
         left_out,
         done,
     )

@@ -99,11 +99,16 @@ def _line(shape: str, name: str, samples: Sequence[Sample]) -> str:
 
 
 def _ratio(one: Comparison) -> str:
-    cells = " | ".join(_spread(spread) for spread in (one.rate, one.p50, one.p99, one.processor))
+    """What says nothing is left out: the pace of a paced load, the queue's length in a burst."""
+    rate = "" if one.shape.startswith("paced") else _spread(one.rate)
+    p50, p99 = ("", "") if one.shape.startswith("burst") else (_spread(one.p50), _spread(one.p99))
+    cells = " | ".join([rate, p50, p99, _spread(one.processor)])
     return f"| {one.shape} | {one.ours} / {one.peer} | {one.state} | {one.rounds} | {cells} |"
 
 
 def _spread(spread: Spread) -> str:
+    if spread.low == spread.high:
+        return f"{spread.median:.2f}"
     return f"{spread.median:.2f} [{spread.low:.2f} .. {spread.high:.2f}]"
 
 

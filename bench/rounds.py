@@ -77,6 +77,11 @@ def state_of(probe_us: float) -> str:
     return STATES[(probe_us >= NO_DISK_US) + (probe_us > SLOW_US)]
 
 
+def is_steady(one: Round) -> bool:
+    """Whether the disk was in one state throughout the round."""
+    return len({state_of(us) for sample in one.samples for us in sample.probes_us}) <= 1
+
+
 def compare(rounds: Sequence[Round], ours: str, peer: str) -> Iterator[Comparison]:
     """By load and state of the disk, over the rounds that count."""
     for shape in dict.fromkeys(one.shape for one in rounds):

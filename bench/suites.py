@@ -78,7 +78,13 @@ def _replicated(plan: Plan) -> Found:
 def _paired(what: str, plan: Plan, place: Path, contenders: Sequence[Contender]) -> paired.Measured:
     shapes = paired.QUICK_SHAPES if plan.quick else paired.SHAPES
     return paired.publish(
-        what, place, contenders=contenders, shapes=shapes, rounds=plan.rounds, seconds=plan.seconds
+        what,
+        place,
+        contenders=contenders,
+        shapes=shapes,
+        rounds=plan.rounds,
+        seconds=plan.seconds,
+        again=0 if plan.quick else plan.rounds,
     )
 
 

@@ -127,12 +127,14 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 class Contender(msgspec.Struct, frozen=True):
-    """One way of asking one peer.  `window_max`: how many requests a connection can have out."""
+    """One way of asking one peer.  `promise`: of its answers, if another one than the peer's; `window_max`:
+    how many requests a connection can have out."""
 
     name: str
     peer: Peer
     protocol: str
     level: str = ""
+    promise: str = ""
     window_max: int = 1024
 
 

@@ -19,6 +19,7 @@ MaxConnections = 0
 MaxConnectionsIP = 0
 MaxJoins = 0
 MaxPenaltyTime = 0
+MaxNickLength = 30
 PingTimeout = 3600
 PongTimeout = 3600
 [Options]

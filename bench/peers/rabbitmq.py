@@ -50,4 +50,9 @@ RABBITMQ = _RabbitMQ(
     start=_start,
 )
 QUEUE = Contender("RabbitMQ, confirms", RABBITMQ, "amqp")
-FANOUT = Contender("RabbitMQ, fanout exchange", RABBITMQ, "amqp-fanout")
+FANOUT = Contender(
+    "RabbitMQ, fanout exchange",
+    RABBITMQ,
+    "amqp-fanout",
+    promise="confirm of a transient message to an exclusive queue for each subscriber; nothing is kept",
+)

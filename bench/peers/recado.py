@@ -46,8 +46,19 @@ WITH_BROKER = _peer("Recado with a broker", "published after its commit is fsync
 BUS_ONLY = _peer("Recado's broker alone", "nothing is kept: publications past the server")
 
 LONG = Contender("Recado", ONE_SERVER, "recado")
-SHORT = Contender("Recado, short form", ONE_SERVER, "recado-short")
+SHORT = Contender(
+    "Recado, short form",
+    ONE_SERVER,
+    "recado-short",
+    promise="the same, requests in one frame instead of two, as between programs of ours",
+)
 QUORUM = Contender("Recado, quorum of 3", THREE_SERVERS, "recado-short", level="quorum")
-LOCAL = Contender("Recado, 3 servers, local", THREE_SERVERS, "recado-short", level="local")
+LOCAL = Contender(
+    "Recado, 3 servers, local",
+    THREE_SERVERS,
+    "recado-short",
+    level="local",
+    promise="local: answered after one has fsynced it, the others follow",
+)
 SPREAD = Contender("Recado, through the server", WITH_BROKER, "recado-short")
 BUS = Contender("Recado's broker alone", BUS_ONLY, "recado-pub")
