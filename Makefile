@@ -37,8 +37,9 @@ quick: $(STAMP)
 $(MODULES): tests/system/node/package-lock.json
 	@! command -v npm > /dev/null || npm ci --prefix tests/system/node --no-audit --no-fund --silent || true
 
+# Two runs side by side; ARGS="-x".
 test: $(STAMP) $(MODULES)
-	$(BIN)/pytest tests
+	$(BIN)/python -m tests.halves $(ARGS)
 
 # Real processes through kills, cuts and power cuts; ARGS="--hours 4", "--servers 5", "--seed …".
 torture: $(STAMP)
