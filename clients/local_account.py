@@ -8,6 +8,7 @@ adds it to its user at the socket; from then on it is a device like any other.
 import os
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,13 +64,19 @@ def make_first_key(account: Account, path: Path) -> None:
     """
     from recado.keys import KeyFileError, make_identity, write_identity, z85
 
+    # Kept before anybody is told of it: of keys that are added and then lost a user has only so many.
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         identity = make_identity("user", account.name)
+        write_identity(fresh, identity)
         failed = _in_a_thread(account, z85(identity.public))
         if failed is None:
-            write_identity(path, identity)
-    except KeyFileError as error:
+            fresh.rename(path)
+    except (KeyFileError, OSError) as error:
         raise Ended(str(error)) from None
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
     if isinstance(failed, NoAnswer | Indeterminate):
         raise Ended(speaker()("local.no_server", user=account.name), UNAVAILABLE)
     if failed is not None:

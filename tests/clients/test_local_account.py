@@ -6,6 +6,7 @@ import pytest
 
 from clients.ending import Ended
 from clients.local_account import Account, account_here, make_first_key
+from recado.keys import read_identity
 
 CONFIG = """
 [cluster]
@@ -70,4 +71,22 @@ def test_without_the_server_no_key_is_made(
     with pytest.raises(Ended) as refused:
         make_first_key(account, tmp_path / "mia.key")
     assert refused.value.exit_code == 69
-    assert not (tmp_path / "mia.key").exists()
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def test_a_key_that_cannot_be_kept_is_not_added(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing can be written the server is not even asked."""
+    asked: list[str] = []
+    monkeypatch.setattr("clients.local_account._in_a_thread", lambda _account, key: asked.append(key))
+    config.write_text(CONFIG.replace(', "1000"]', "]"))
+    account = account_here(config, uid=1000)
+    assert account is not None
+    with pytest.raises(Ended):
+        make_first_key(account, config / "mia.key")
+    assert asked == []
+    make_first_key(account, tmp_path / "keys" / "mia.key")
+    assert len(asked) == 1
+    assert read_identity(tmp_path / "keys" / "mia.key").name == "mia"
+    assert len(list((tmp_path / "keys").iterdir())) == 1
