@@ -7,11 +7,12 @@ answer may have changed; what is good already is answered without a write.
 
 import dataclasses
 import hashlib
+import os
 import select
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,8 +113,12 @@ def _kept(path: Path) -> Identity | None:
 
 
 def _made(door: Door, fingerprint: str, path: Path) -> Identity:
+    unnamed = make_identity("user", _PLACEHOLDER)
+    # That it can be kept is seen before anybody is told of it: a user has only so many session keys.
+    tried = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        fresh = _named(make_identity("user", _PLACEHOLDER), door, fingerprint)
+        write_identity(tried, unnamed)
+        fresh = _named(unnamed, door, fingerprint)
         write_identity(path, fresh)
     except (NoAnswer, Indeterminate):
         raise Ended(speaker()("ssh.no_server"), UNAVAILABLE) from None
@@ -124,6 +129,9 @@ def _made(door: Door, fingerprint: str, path: Path) -> Identity:
             return read_identity(path)  # made by another login at the same moment
         except KeyFileError:
             raise _not_set_up(str(error)) from None
+    finally:
+        with suppress(OSError):
+            tried.unlink(missing_ok=True)
     return fresh
 
 

@@ -218,3 +218,18 @@ def test_half_a_key_stands_in_nobody_s_way(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(Ended) as refused:
         session_identity(door, FINGERPRINT, state=tmp_path)
     assert refused.value.exit_code == 78
+
+
+def test_a_session_key_that_cannot_be_kept_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing can be written no try makes an entry of the log; else one named key is left."""
+    asked: list[str] = []
+    monkeypatch.setattr("clients.ssh.door.ask", lambda _door, _ssh, key: asked.append(key) or "ana")
+    door = Door("ipc:///nowhere", "/etc/recado/roster.toml", (), "")
+    (tmp_path / "state").write_text("no directory")
+    with pytest.raises(Ended) as refused:
+        session_identity(door, FINGERPRINT, state=tmp_path / "state")
+    assert (refused.value.exit_code, asked) == (78, [])
+    assert session_identity(door, FINGERPRINT, state=tmp_path).name == "ana"
+    assert [path.name for path in directory_of(tmp_path, FINGERPRINT).iterdir()] == [KEY_FILE]
