@@ -75,7 +75,7 @@ def measure(directory: Path, *, kills: int) -> Failover:
             left_out.append(why)
             click.echo(f"left out: {why}", err=True)
             continue
-        loads = [_kill_once(command, directory, kind) for _ in range(kills)]
+        loads = [kill_once(command, directory, kind) for _ in range(kills)]
         gaps.append(
             Gaps(
                 kind.name,
@@ -87,7 +87,8 @@ def measure(directory: Path, *, kills: int) -> Failover:
     return Failover(gaps, left_out)
 
 
-def _kill_once(command: list[str], directory: Path, kind: Kind) -> Load:
+def kill_once(command: list[str], directory: Path, kind: Kind) -> Load:
+    """The load during which a node is killed, from the start of its cluster."""
     with kind.contender.peer.started(directory) as running:
         time.sleep(1.0)  # until roles are given
         victim = kind.victim(running)

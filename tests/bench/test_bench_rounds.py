@@ -1,10 +1,24 @@
 """What may be compared is compared, what may not is dropped and said."""
 
+import json
 from math import isclose
 
-from bench.generator import Load
+import msgspec
+
+from bench.generator import Load, parse, publish
 from bench.report import markdown
-from bench.rounds import FAILED, MIXED, SATURATED, Round, Sample, compare, dropped, slope_per_hour, state_of
+from bench.rounds import (
+    FAILED,
+    MIXED,
+    SATURATED,
+    Round,
+    Sample,
+    compare,
+    dropped,
+    is_steady,
+    slope_per_hour,
+    state_of,
+)
 
 
 def load(rate: float = 100.0, *, cores: float = 0.1) -> Load:
@@ -55,6 +69,12 @@ def test_a_round_in_which_the_disk_changed_is_dropped_and_said() -> None:
     assert dropped(rounds, "ours", "peer") == {MIXED: 1}
 
 
+def test_a_round_is_repeated_only_for_the_disk() -> None:
+    """Steady is a disk in one state; a saturated generator would be saturated again."""
+    assert is_steady(Round("1x1", [sample("ours", 10), sample("peer", 10, cores=1.0)]))
+    assert not is_steady(Round("1x1", [sample("ours", 10), sample("peer", 10, probes=(100, 4000))]))
+
+
 def test_only_pairs_with_a_saturated_generator_are_dropped() -> None:
     """A generator that was the limit of one peer spoils nothing between the others."""
     rounds = [Round("1x1", [sample("ours", 10), sample("quick", 90, cores=0.95), sample("slow", 5)])]
@@ -79,6 +99,14 @@ def test_the_slope_is_per_hour() -> None:
     assert slope_per_hour([(0.0, 1.0)]) == 0.0
 
 
+def test_the_generator_is_told_what_to_do_in_words() -> None:
+    """Settings without a value are left out, and what it says before its line of JSON is not read."""
+    words = publish(["load"], "redis-streams", ["127.0.0.1:1", "127.0.0.1:2"], window=8, level="")
+    assert words == ["load", "publish", "redis-streams", "127.0.0.1:1,127.0.0.1:2", "bytes=120", "window=8"]
+    line = json.dumps(msgspec.to_builtins(load(7.5)))
+    assert parse(f"connected\nhearing\n{line}\n").rate == 7.5
+
+
 def test_the_report_names_who_was_left_out_and_what_was_lost() -> None:
     """Neither a missing peer nor a lost delivery is silent."""
     lossy = Sample("Recado's broker alone", load(), [1, 1], 2.0, 50.0, lost=7)
@@ -98,6 +126,4 @@ def test_the_report_names_who_was_left_out_and_what_was_lost() -> None:
 
 def to_json(one: Sample) -> object:
     """As it comes out of the file."""
-    import msgspec
-
     return msgspec.to_builtins(one)

@@ -1,6 +1,5 @@
 """At full speed through a server and a broker, every subscriber gets every message once."""
 
-import shutil
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -66,7 +65,7 @@ async def heard_by_each(members: Members, *, broker_dies: bool) -> list[list[tup
 
 @pytest.mark.slow
 @pytest.mark.system
-@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+@pytest.mark.needs("cc")
 @pytest.mark.parametrize("broker_dies", [False, True], ids=["", "while the broker is killed"])
 def test_every_subscriber_gets_every_message_of_a_burst_once(tmp_path: Path, broker_dies: bool) -> None:
     """20,000 messages at full speed: each of three subscribers is shown all of them, none twice, in order.
