@@ -2,8 +2,8 @@
 
 import os
 import shutil
-import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from random import SystemRandom
 from typing import Final, Self
@@ -19,23 +19,19 @@ class _Daemon(Process):
 
     def __init__(self, program: str, settings: dict[str, object], directory: Path) -> None:
         reading, writing = os.pipe()
-        self.log = directory / f"{settings['node.name']}.log"
         words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", f"daemons.{program}", *words],
-                cwd=HERE,
-                env={**os.environ, "RECADO_READY_FD": str(writing)},
-                pass_fds=[writing],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        super().__init__(
+            [sys.executable, "-m", f"daemons.{program}", *words],
+            directory,
+            environment={"RECADO_READY_FD": str(writing)},
+            working_directory=HERE,
+            pass_fds=[writing],
+        )
         os.close(writing)
         with open(reading) as ready:
             if not ready.readline():
                 self.kill()
-                raise RuntimeError(f"{self.log.stem} did not start: {self.log.read_text('utf-8')[-800:]}")
+                raise self.not_started()
 
 
 class Members:
@@ -53,16 +49,18 @@ class Members:
         self._running: dict[str, _Daemon] = {}
 
     def __enter__(self) -> Self:
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._stop)
             for name in [*self.servers, *(["broker"] if self._broker else [])]:
                 self.start(name)
             furnish(f"tcp://{self.endpoint(0)}", level="all" if len(self.servers) > 1 else "")
-        except BaseException:
-            self.__exit__()
-            raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _stop(self) -> None:
         for daemon in reversed(self._running.values()):
             daemon.stop()
 

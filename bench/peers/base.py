@@ -22,18 +22,25 @@ class Process:
     """A program in a session of its own, its output in a file; a context manager that ends all of it."""
 
     def __init__(
-        self, words: Sequence[str], directory: Path, *, environment: Mapping[str, str] | None = None
+        self,
+        words: Sequence[str],
+        directory: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        working_directory: Path | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
-        self.log = directory / f"{Path(words[0]).name}-{free_port()}.log"
+        self.log = directory / f"{Path(words[0]).name}-{len(list(directory.glob('*.log')))}.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 words,
-                cwd=directory,
+                cwd=working_directory or directory,
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
 
     @property
@@ -68,7 +75,11 @@ class Process:
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 return
             time.sleep(0.05)
-        raise RuntimeError(f"{self.log.stem} did not start: {self.log.read_text('utf-8', 'replace')[-800:]}")
+        raise self.not_started()
+
+    def not_started(self) -> RuntimeError:
+        """What to raise about it: the end of its output."""
+        return RuntimeError(f"{self.log.stem} did not start: {self.log.read_text('utf-8', 'replace')[-800:]}")
 
 
 class Running(msgspec.Struct, frozen=True):
