@@ -306,6 +306,7 @@ class Current:
 
     def reload(self, again: Config) -> None:
         """Put `again` in force.  Raises `SecurityProblems`; then everything is as it was."""
+        _uid_of_name.cache_clear()  # an account may have been made anew
         config = msgspec.structs.replace(self.config, security=again.security, limits=again.limits)
         self.security = reload_security(self.security, config, program=self.program)
         self.config, self.rates = config, rates_of(config)

@@ -107,9 +107,17 @@ class Rules:
     def _may(self, call: Call, asked: UserRule, speaker: Speaker, about: bytes) -> bool:
         if not self._accounts.secured:
             return about == speaker.uid and asked.do in ("add_key", "revoke_key")
-        if call.actor.role is Role.GATEWAY or self._accounts.identities.session_of(call.principal.key):
+        if call.actor.role is Role.GATEWAY:
             return about == speaker.uid and asked.do in _OF_SHARED_ACCOUNTS
+        if self._accounts.identities.session_of(call.principal.key):
+            return about == speaker.uid and self._of_ssh(asked)
         return may_rule(call.actor, asked.do, about=about)
+
+    def _of_ssh(self, asked: UserRule) -> bool:
+        """Whether it ends a key of SSH or of a node: whoever takes a node leaves devices alone."""
+        key = names.key_bytes(asked.key or "")
+        ends_session = key is not None and bool(self._accounts.identities.session_of(key))
+        return asked.do == "revoke_ssh_key" or (asked.do == "revoke_key" and ends_session)
 
     def invite(self, call: Call, asked: Invite) -> None:
         """A token for one registration; a repetition of the request gets the same one."""

@@ -63,7 +63,7 @@ async def test_one_revocation_ends_all_of_it(autojump_clock: trio.abc.Clock) -> 
 
 
 async def test_a_session_makes_no_keys(autojump_clock: trio.abc.Clock) -> None:
-    """Who came over SSH adds no key that would outlive the SSH key; ending keys is theirs."""
+    """Who came over SSH adds no key that would outlive the SSH key, and ends none but of SSH."""
     async with people(settings=SETTINGS) as cluster:
         await cluster.login("ana")
         await add(cluster, "ana")
@@ -73,7 +73,9 @@ async def test_a_session_makes_no_keys(autojump_clock: trio.abc.Clock) -> None:
         forged = {"do": "add_session", "key": key_text("x"), "ssh": MINE.fingerprint}
         for name in ("sessão", "ana"):
             assert await cluster.refused(name, "user_rule", user="ana", **forged) == "rule_invalid"
-        await cluster.done("sessão", "user_rule", user="ana", do="revoke_key", key=key_text("ana"))
+        device = {"do": "revoke_key", "key": key_text("ana")}
+        assert await cluster.refused("sessão", "user_rule", user="ana", **device) == "operators_only"
+        await cluster.done(OPERATOR, "user_rule", user=OPERATOR, who="ana", **device)
         last = {"do": "revoke_ssh_key", "ssh": MINE.fingerprint}
         assert await cluster.refused("sessão", "user_rule", user="ana", **last) == "key_last"
         keys = (await cluster.done("sessão", "user_keys", user="ana"))["keys"]
