@@ -22,9 +22,9 @@ def one(data: bytes) -> None:
         with suppress(Malformed):
             decode(data)
     with suppress(Malformed):
-        body = codec.decode_publication(data)
-        seqs(body.get("heads"))
-        place_of(body)
+        for body in codec.decode_publications(data):
+            seqs(body.get("heads"))
+            place_of(body)
     _entry(data)
 
 
