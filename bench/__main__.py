@@ -44,7 +44,7 @@ def machine() -> dict[str, Any]:
 @click.argument("what", type=click.Choice([*MEASURES, "all", "report"]), nargs=-1)
 @click.option("--quick", is_flag=True, help="Few and short rounds: all of it in less than ten minutes.")
 @click.option("--rounds", type=click.IntRange(1, 100), help=f"{FULL_ROUNDS}, or {QUICK_ROUNDS} if quick.")
-@click.option("--seconds", type=click.FloatRange(0.1, 60), help="Of each load: 1.0, or 0.4 if quick.")
+@click.option("--seconds", type=click.FloatRange(0.1, 60), help="Of each load: 1.0, or 0.8 if quick.")
 @click.option("--soak-seconds", type=click.FloatRange(1, 100_000), help="3600, or 20 if quick.")
 @click.option(
     "--directory",
@@ -82,7 +82,7 @@ def main(
         plan = Plan(
             quick=quick,
             rounds=rounds or (QUICK_ROUNDS if quick else FULL_ROUNDS),
-            seconds=seconds or (0.4 if quick else 1.0),
+            seconds=seconds or (0.8 if quick else 1.0),
             directories=list(directory) or suites.places(),
             against=against,
             soak_seconds=soak_seconds,
