@@ -68,8 +68,9 @@ class DiskClock:
         write()
 
     async def aside(self, work: Callable[[], None]) -> None:
-        """As `node.Surroundings.aside`: a snapshot made or examined."""
-        await trio.sleep(self.seconds * LONG_COMMITS * self._random.lognormvariate(0.0, 0.5))
+        """As `node.Surroundings.aside`: a snapshot made or examined, each part as fast as the disk is then."""
+        for _ in range(LONG_COMMITS):
+            await trio.sleep(self.seconds * self._random.lognormvariate(0.0, 0.5))
         await trio.sleep_until(self.frozen_until)
         if self._ended:
             raise StorageFailed("the process is no more")
