@@ -68,7 +68,7 @@ class DiskClock:
         write()
 
     async def aside(self, work: Callable[[], None]) -> None:
-        """As `node.Surroundings.aside`: a snapshot made or examined, each part as fast as the disk is then."""
+        """As `node.Surroundings.aside`, for a snapshot: each part as fast as the disk then is."""
         for _ in range(LONG_COMMITS):
             await trio.sleep(self.seconds * self._random.lognormvariate(0.0, 0.5))
         await trio.sleep_until(self.frozen_until)
