@@ -54,6 +54,7 @@ def login(command: bytes, fingerprint: str, *, config: Path, state: Path) -> Non
     def over() -> None:
         os.kill(os.getpid(), signal.SIGHUP)  # long commands end in order by it
 
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started sshd may have it ignored
     with Watch(door, fingerprint, key=z85(identity.public), over=over) as watch:
         try:
             cli(args=arguments, prog_name="recado")

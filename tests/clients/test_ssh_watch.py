@@ -14,6 +14,7 @@ from clients.ssh.door import nobody_reads
 WAITING = """
 import os, signal, time
 from clients.ssh import door
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
 door.LOOK_SECONDS = 0.05
 door.ask = lambda *_: "ana"
 node = door.Door("ipc:///nowhere", "", (), "")

@@ -29,9 +29,9 @@ def test_every_room_is_in_one_of_both() -> None:
 )
 def test_either_one_s_failure_is_the_whole_s(behind: str, ahead: str, tmp_path: Path) -> None:
     """The exit code, and both runs' words."""
-    for room in ("other", *halves.VIRTUAL):
+    for room in ("other", *halves.BESIDE):
         (tmp_path / "tests" / room).mkdir(parents=True)
-    (tmp_path / "tests" / halves.VIRTUAL[0] / "test_behind.py").write_text(CASES[behind])
+    (tmp_path / "tests" / halves.BESIDE[0] / "test_behind.py").write_text(CASES[behind])
     (tmp_path / "tests" / "other" / "test_ahead.py").write_text(CASES[ahead])
     script = f"from pathlib import Path; from tests import halves; halves.ROOT = Path({str(tmp_path)!r}); "
     words = [sys.executable, "-c", f"{script}raise SystemExit(halves.main(['-q', '-p', 'no:cacheprovider']))"]
