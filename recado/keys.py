@@ -89,9 +89,14 @@ def from_base64(text: str) -> bytes:
 
 
 def make_identity(kind: Kind, name: str, entropy: Callable[[int], bytes] = os.urandom) -> Identity:
-    """A new identity, a pure function of what `entropy` gives.  Raises `KeyFileError` for a bad name."""
+    """A new identity, a pure function of what `entropy` gives.  Raises `KeyFileError` for a bad name.
+
+    No public key begins with "-", which a command line would take for an option.
+    """
     name = _checked_name(kind, name)
     secret = entropy(KEY_BYTES)
+    while z85(crypto_scalarmult_base(secret)).startswith("-"):
+        secret = entropy(KEY_BYTES)
     signing_secret = entropy(KEY_BYTES) if kind == "server" else b""
     return _identity(kind, name, secret=secret, signing_secret=signing_secret)
 

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-BESIDE = ("simulation", "fuzz", "protocol", "storage", "client", "clients", "daemons")
+BESIDE = ("simulation", "fuzz", "protocol", "storage", "client", "clients", "daemons", "house")
 
 
 def commands(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -1,6 +1,7 @@
 """Files of keys: what is written, who may read it, what is refused."""
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,11 @@ def test_cluster_key_round_trip(tmp_path: Path) -> None:
     key = make_cluster_key()
     write_cluster_key(tmp_path / "c", key)
     assert read_cluster_key(tmp_path / "c") == key
+
+
+def test_no_key_looks_like_an_option() -> None:
+    """What begins with a hyphen is drawn anew: people type keys into command lines."""
+    drawn = iter(sha256(b"%d" % number).digest() for number in range(10_000))
+    made = [make_identity("user", "ana", lambda _size: next(drawn)) for _ in range(500)]
+    assert not [one for one in made if z85(one.public).startswith("-")]
+    assert next(drawn) != sha256(b"500").digest()  # some were
