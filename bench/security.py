@@ -208,8 +208,11 @@ def _everybody_hears(sockets: Sequence[Frames], listening: Sequence[Frames]) -> 
             raise RuntimeError(f"{len(deaf)} subscribers hear nothing")
         _publish(sockets, 1, "local", seconds=0.0)
         deaf -= {one for one in deaf if one.poll(10)}
+    poller = zmq.Poller()
     for one in listening:
-        while one.poll(100):
+        poller.register(one, zmq.POLLIN)
+    while ready := poller.poll(200):
+        for one, _ in ready:
             one.recv_multipart()
 
 
