@@ -35,7 +35,7 @@ print(json.dumps({
     "python": os.path.realpath(sys.executable), "prefix": sys.prefix, "base": sys.base_prefix,
     "scripts": paths["scripts"], "modules": [path for path in sys.path if os.path.isdir(path)],
     "own": os.path.dirname(os.path.dirname(os.path.realpath(clients.__file__))),
-    "library": paths["stdlib"], "version": list(sys.version_info[:2]),
+    "stdlib": paths["stdlib"], "version": list(sys.version_info[:2]),
 }))
 """
 
@@ -58,13 +58,13 @@ class Installation(NamedTuple):
     scripts: Path
     modules: tuple[Path, ...]
     own: Path
-    library: Path
+    stdlib: Path
 
     @property
     def read(self) -> tuple[Path, ...]:
         """Everything that the daemons read or execute."""
         programs = (self.scripts / program for program in PROGRAMS)
-        return (*programs, self.python, *self.modules, self.own, self.library)
+        return (*programs, self.python, *self.modules, self.own, self.stdlib)
 
 
 def installation_of(python: Path) -> Installation:
@@ -74,7 +74,7 @@ def installation_of(python: Path) -> Installation:
             [str(python), "-I", "-c", _ASKED], capture_output=True, text=True, check=True, timeout=30
         )
         told = json.loads(done.stdout)
-        paths = {name: Path(told[name]) for name in ("python", "prefix", "base", "scripts", "own", "library")}
+        paths = {name: Path(told[name]) for name in ("python", "prefix", "base", "scripts", "own", "stdlib")}
         modules = tuple(Path(path) for path in told["modules"])
     except (OSError, subprocess.SubprocessError, ValueError, KeyError):
         raise CannotInstall("systemd.no_recado", python=python) from None
@@ -123,7 +123,7 @@ def executable(found: Installation) -> list[str]:
     usr = Path("/usr")
     wanted = [found.prefix] if found.prefix not in (usr, Path("/")) else []
     wanted += [found.scripts / program for program in PROGRAMS]
-    wanted += [found.python, *found.modules, found.own, found.library]
+    wanted += [found.python, *found.modules, found.own, found.stdlib]
     if found.base not in (usr, Path("/")):
         wanted.append(found.base / "lib")
     kept = [path for path in dict.fromkeys(wanted) if not _within(path, wanted)]

@@ -29,7 +29,7 @@ def debian(prefix: str) -> Installation:
         scripts=Path(prefix) / "bin",
         modules=(modules,),
         own=modules,
-        library=Path("/usr/lib/python3.11"),
+        stdlib=Path("/usr/lib/python3.11"),
     )
 
 
@@ -44,7 +44,7 @@ def prefix() -> Iterator[Path]:
         directory.mkdir(parents=True)
     found = {name: str(value) for name, value in debian(str(made))._asdict().items()}
     python = shutil.which("sh") or "/bin/sh"
-    found |= {"python": os.path.realpath(python), "library": "/usr/lib"}
+    found |= {"python": os.path.realpath(python), "stdlib": "/usr/lib"}
     told = json.dumps({**found, "modules": [str(modules)]})
     (made / "bin/python").write_text(f"#!/bin/sh\necho '{told}'\n")
     for program in PROGRAMS:
@@ -89,7 +89,7 @@ def test_an_interpreter_of_its_own_may_be_executed() -> None:
     """One that was built into /opt/python brings its shared libraries."""
     base = Path("/opt/python")
     found = debian("/srv/chat")._replace(
-        python=base / "bin/python3.11", base=base, library=base / "lib/python3.11"
+        python=base / "bin/python3.11", base=base, stdlib=base / "lib/python3.11"
     )
     assert executable(found)[:3] == ["/srv/chat", "/opt/python/bin/python3.11", "/opt/python/lib"]
 
