@@ -14,6 +14,8 @@ from typing import Final
 
 from processes import until
 
+from tests.torture.disks import fill_up
+
 NEEDS: Final = ("mkfs.ext4", "losetup")
 _SHUTDOWN: Final = 0x8004587D
 _NO_LOG_FLUSH: Final = 2
@@ -48,16 +50,7 @@ def gone(image: Path) -> None:
 
 def fill(mounted: Path) -> None:
     """Leave no room."""
-    with (mounted / FILLER).open("wb") as file:
-        size, room = 0, os.statvfs(mounted)
-        step = room.f_bavail * room.f_frsize
-        while step >= room.f_frsize:
-            try:
-                os.posix_fallocate(file.fileno(), size, step)
-            except OSError:
-                step //= 2
-            else:
-                size += step
+    fill_up(mounted / FILLER)
 
 
 def free(mounted: Path) -> None:

@@ -110,17 +110,7 @@ class Image:
                 await trio.sleep(0.02)
 
     def fill(self) -> None:
-        with (self.path / _FILLER).open("wb") as file:
-            size = 0
-            room = os.statvfs(self.path)
-            step = room.f_bavail * room.f_frsize
-            while step >= room.f_frsize:
-                try:
-                    os.posix_fallocate(file.fileno(), size, step)
-                except OSError:
-                    step //= 2
-                else:
-                    size += step
+        fill_up(self.path / _FILLER)
 
     def free(self) -> None:
         (self.path / _FILLER).unlink(missing_ok=True)
@@ -161,3 +151,17 @@ def rot(data: Path, random: Random) -> dict[str, str | int]:
             file.seek(offset)
             file.write(bytes([byte]))
     return {"file": path.name, "bytes": size, "flipped_at": " ".join(map(str, offsets))}
+
+
+def fill_up(filler: Path) -> None:
+    """Give a file all the room that its file system has."""
+    with filler.open("wb") as file:
+        size, room = 0, os.statvfs(filler.parent)
+        step = room.f_bavail * room.f_frsize
+        while step >= room.f_frsize:
+            try:
+                os.posix_fallocate(file.fileno(), size, step)
+            except OSError:
+                step //= 2
+            else:
+                size += step
