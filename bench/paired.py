@@ -15,8 +15,8 @@ from bench.peers.base import Contender, Running
 from bench.rounds import Round, Sample, is_steady
 from bench.serving import HERE
 
-PUBLISH = (recado.SHORT, recado.LONG, redis.STREAMS, nats.ONE_COPY, rabbitmq.QUEUE)
-REPLICATED = (recado.QUORUM, recado.LOCAL, recado.SHORT, nats.THREE_COPIES, etcd.QUORUM)
+PUBLISH = (recado.SHORT, recado.LONG, recado.MANY, redis.STREAMS, nats.ONE_COPY, rabbitmq.QUEUE)
+REPLICATED = (recado.QUORUM, recado.QUORUM_MANY, recado.LOCAL, recado.SHORT, nats.THREE_COPIES, etcd.QUORUM)
 SHAPES = tuple(Shape(*pair) for pair in ((1, 1), (16, 1), (64, 1), (256, 1), (1, 256), (8, 64)))
 QUICK_SHAPES = tuple(Shape(*pair) for pair in ((1, 1), (64, 1), (8, 64)))
 WARM_SECONDS = 0.2

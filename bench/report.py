@@ -13,8 +13,8 @@ from bench.rounds import Comparison, Sample, Spread, compare, dropped
 
 # Whose ratios are told, against everybody else, by what was measured.
 OURS = {
-    "publish": ["Recado, short form"],
-    "replicated": ["Recado, quorum of 3"],
+    "publish": ["Recado, short form", "Recado, many to a request"],
+    "replicated": ["Recado, quorum of 3", "Recado, quorum of 3, many to a request"],
     "fanout": ["Recado's broker alone", "Recado, through the server"],
 }
 

@@ -18,7 +18,8 @@ typedef struct {
     uint64_t asked_ns[WINDOW_MAX];  // by slot; 0 if nothing is out there
     unsigned oldest;                // of protocols that answer in order: the slot answered next
     uint64_t delivered, last_ns;    // how many, and when it was answered or heard something
-    uint64_t own[4];                // for the protocol
+    uint64_t own[4];                // for the protocol, until it is dialled again
+    void *gathered;                 // for the protocol
 } Connection;
 
 typedef struct {
@@ -31,21 +32,32 @@ typedef struct {
     void (*ask)(Connection *c, unsigned slot, const char *text, size_t count);
     size_t (*unit)(const unsigned char *p, size_t count);  // bytes of the first whole unit, 0 if it is not all there
     void (*take)(Connection *c, unsigned char *unit, size_t count);
+    void (*gather)(Connection *c);  // perhaps: what was asked since goes out now
 } Protocol;
 
-extern const Protocol zmtp_long, zmtp_short, zmtp_pub, redis_streams, redis_pubsub, nats_stream, nats_core, amqp_queue,
+extern const Protocol zmtp_long, zmtp_short, zmtp_many, zmtp_pub, redis_streams, redis_pubsub, nats_stream, nats_core, amqp_queue,
     amqp_fanout, mqtt_qos1, irc_channel, etcd_put;
 
 typedef struct {
     const Protocol *protocol;
-    int connections, window, bytes, channels, retry_ms, together;
-    double warm_seconds, seconds, rate, patience_seconds;
+    int connections, window, many, bytes, channels, retry_ms, together;
+    double warm_seconds, seconds, rate, patience_seconds, slice_seconds;
     uint64_t count;
     const char *level;
     int probing;  // texts that listeners hear and do not count
 } Settings;
 
 extern Settings settings;
+
+// histogram.c: latencies, to the microsecond; longer ones than LATENCY_MAX_US count as that.
+enum { LATENCY_MAX_US = 4000000 };
+typedef struct {
+    uint64_t count, max_us;
+    uint32_t of[LATENCY_MAX_US + 1];
+} Histogram;
+void took(Histogram *h, uint64_t us);
+void forget(Histogram *h);
+void print_percentiles(const Histogram *h);  // fields of JSON
 
 // loop.c
 uint64_t now_ns(void);

@@ -52,7 +52,16 @@ SHORT = Contender(
     "recado-short",
     promise="the same, requests in one frame instead of two, as between programs of ours",
 )
+MANY = Contender(
+    "Recado, many to a request",
+    ONE_SERVER,
+    "recado-many",
+    promise="the same, what a connection has to ask goes out as one request; each publish has its answer",
+)
 QUORUM = Contender("Recado, quorum of 3", THREE_SERVERS, "recado-short", level="quorum")
+QUORUM_MANY = Contender(
+    "Recado, quorum of 3, many to a request", THREE_SERVERS, "recado-many", level="quorum"
+)
 LOCAL = Contender(
     "Recado, 3 servers, local",
     THREE_SERVERS,
