@@ -8,7 +8,19 @@ from typing import Any, Final
 import click
 import msgspec
 
-from bench import encoding, failover, fanout, generator, growth, micro, paired, publish, security, steps
+from bench import (
+    encoding,
+    failover,
+    fanout,
+    generator,
+    growth,
+    micro,
+    paired,
+    publish,
+    scale,
+    security,
+    steps,
+)
 from bench.peers.base import Contender
 from bench.serving import HERE
 from bench.tables import publish_table
@@ -145,6 +157,11 @@ def _security(plan: Plan) -> Found:
     return pairs, security.table(pairs)
 
 
+def _scale(plan: Plan) -> Found:
+    found = scale.measure(plan.memory, rounds=plan.rounds, seconds=plan.seconds)
+    return found, scale.table(found)
+
+
 MEASURES: Final[dict[str, Callable[[Plan], Found]]] = {
     "publish": _publish,
     "replicated": _replicated,
@@ -158,6 +175,7 @@ MEASURES: Final[dict[str, Callable[[Plan], Found]]] = {
     "steps": _steps,
     "encoding": _encoding,
     "security": _security,
+    "scale": _scale,
 }
 SUITE: Final = ("publish", "replicated", "fanout", "failover", "catchup", "history", "micro", "soak")
 WITH_PEERS: Final = ("publish", "replicated", "fanout", "failover", "catchup", "history")

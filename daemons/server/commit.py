@@ -129,9 +129,12 @@ class GroupCommit:
 
     def keep_run(self, entries: Sequence[Entry], signature: bytes | None) -> None:
         """Commit a peer's entries, as a whole if the last of them is signed."""
-        for entry in entries:
-            self.keep(entry)
-        if entries and signature is not None:
+        if not entries:
+            return
+        self._entries += len(entries)
+        self._items += [(entry, None) for entry in entries]
+        self._stir()
+        if signature is not None:
             self._given[entries[-1].origin, entries[-1].seq] = signature
 
     def put_signature(self, origin: str, seq: int, signature: bytes | None) -> None:

@@ -14,7 +14,10 @@ all replicas agree about it.  What is valid for the log but makes no sense to pe
 import hashlib
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from recado.protocol import codec, names, rules
 from recado.protocol.errors import InvalidEntry, Malformed, Refused
@@ -35,6 +38,7 @@ BODY_HASH_AT = 10  # where in a header
 GENESIS = bytes(HASH_BYTES)  # the hash before an origin's first entry
 SEQ_LIMIT = 2**53
 KIND_MAX = 65_535
+ORIGINS_REMEMBERED = 1024  # whose form need not be looked at again
 WALL_MS_LIMIT = 2**48
 _blake2b = hashlib.blake2b
 _ORIGIN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NODE_NAME_CHARACTERS_MAX - 1}}}\.[0-9a-f]{{16}}")
@@ -49,6 +53,13 @@ class Head(NamedTuple):
 
 
 EMPTY = Head(0, 0, GENESIS)
+
+
+# The twelve fields with their types, read in one call; what a target is, is looked at afterwards.
+_Fields = tuple[
+    Literal[1], str, int, int, int, int, bytes | None, bytes | None, Any, int, bytes, bytes | None
+]
+_read_header = msgspec.msgpack.Decoder(_Fields).decode
 
 
 def hash16(*parts: bytes) -> bytes:
@@ -66,6 +77,7 @@ def origin_node(origin: str) -> str:
     return origin.rpartition(".")[0]
 
 
+@lru_cache(maxsize=ORIGINS_REMEMBERED)
 def is_origin(value: str) -> bool:
     return _ORIGIN.fullmatch(value) is not None
 
@@ -99,6 +111,37 @@ def encode_header(*fields: Any) -> bytes:
 
 def parse(header: bytes, body: bytes, previous: Head) -> Entry:
     """The entry that follows `previous`, from its bytes.  Raises `InvalidEntry`."""
+    return _parse_sound(header, body, previous) or parse_carefully(header, body, previous)
+
+
+def _parse_sound(header: bytes, body: bytes, previous: Head) -> Entry | None:
+    """What `parse_carefully` gives if everything is as it should be, in half of its time; else None.
+
+    Whatever the typed reader might take for something else packs to other bytes than it was read from.
+    """
+    if len(header) > HEADER_BYTES_MAX or len(body) > BODY_BYTES_MAX:
+        return None
+    try:
+        fields = _read_header(header)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    _, origin, seq, lamport, wall_ms, kind, author, id_, target, prev, body_hash, extra = fields
+    if (
+        body_hash != hash16(body)
+        or seq != previous.seq + 1
+        or not previous.lamport < lamport < LAMPORT_LIMIT
+        or not 0 <= prev < seq < SEQ_LIMIT
+        or not (0 <= wall_ms < WALL_MS_LIMIT and 0 < kind <= KIND_MAX)
+        or _bytes_problem(origin, author, id_, target, extra) is not None
+        or codec.pack(fields) != header
+    ):
+        return None
+    chained = hash16(previous.hash, header)
+    return Entry(origin, seq, lamport, wall_ms, kind, author, id_, target, prev, body, extra, header, chained)
+
+
+def parse_carefully(header: bytes, body: bytes, previous: Head) -> Entry:
+    """The same as `parse`, field by field, so that it can say what is wrong.  Raises `InvalidEntry`."""
     try:
         fields = codec.unpack(header, frame_bytes_max=HEADER_BYTES_MAX)
     except Malformed as error:
