@@ -12,11 +12,11 @@ from recado.protocol.entry import GENESIS, Head, hash16
 from recado.protocol.limits import COMMIT_ENTRIES_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX
 from recado.protocol.messages import Entry, Run
 from storage.audit import rules_before
+from storage.bulk import in_chunks, select_by_ids
 from storage.database import Damaged, Guard
 from storage.derived import Derived, Key
 from storage.loading import largest_stamp, read_heads, read_meta
 from storage.rows import ENTRY_COLUMNS, EntryRow, FoundEntry
-from storage.writer import padded, select_by_ids
 
 SIGNED_ENTRIES_MAX: Final = COMMIT_ENTRIES_MAX  # between two signatures of an old log
 # A page goes at least as far as the first signature, if that is within these bounds.
@@ -42,8 +42,8 @@ _RULES: Final = f"""select o.origin, {", ".join("e." + name for name in ENTRY_CO
         and e.lamport >= ? and (e.lamport, o.origin, e.seq) > (?, ?, ?)
     order by e.lamport, o.origin, e.seq limit ?"""
 _FOUND: Final = select_by_ids(
-    "select e.id, e.author, e.kind, e.target, e.body, o.origin, e.seq, e.lamport "
-    "from entry e cross join origin o on o.number = e.number"
+    "e.id, e.author, e.kind, e.target, e.body, o.origin, e.seq, e.lamport",
+    also="cross join origin o on o.number = e.number",
 )
 
 
@@ -204,7 +204,7 @@ class ReadsOfTheLog:
         """The durable entries with one of these client-made ids, by id."""
         found: dict[bytes, list[FoundEntry]] = {}
         with self._guard():
-            for chunk in padded(ids):
+            for chunk in in_chunks(ids):
                 for row in self._reader.execute(_FOUND[len(chunk)], chunk):
                     id_, author, kind, target, body, *place = row
                     raw = body.encode() if isinstance(body, str) else body

@@ -104,6 +104,8 @@ def _entries(
 def _examine(derived: Derived, entry: Entry) -> str | None:
     """Why the entry is not shown, or None; what it says of users and channels goes into `derived`."""
     try:
+        if derived.moves_nothing(entry, stored_body(entry.kind, entry.body)):
+            return None
         problem = derived.problem(entry)
         if problem is not None and problem is not NOT_SHOWN_KIND:
             return problem

@@ -1,8 +1,8 @@
 """The write path: a batch of entries, and everything derived from it, as one transaction (A4).
 
 `write` leaves the transaction open, `commit` makes it durable and may run in a worker thread; nothing
-else touches the connection in between.  Rows go in with one ``executemany``; copies of a message are
-found by one ``SELECT … WHERE id IN (…)`` per 512 ids and only the smallest key stays shown (A8).
+else touches the connection in between.  Rows go in many to a statement (`storage.bulk`), and copies of a
+message are found by one look-up per 512 ids; only the smallest key stays shown (A8).
 Rows of users and channels are rare: each is written inside a SAVEPOINT, so that what cannot be
 materialised is quarantined and never stops replication (A35).
 """
@@ -10,25 +10,24 @@ materialised is quarantined and never stops replication (A35).
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from recado.protocol.entry import origin_node
 from recado.protocol.limits import MILESTONE_MS, QUARANTINE_ROWS_MAX
 from recado.protocol.messages import Entry, Kind
+from storage.bulk import BODY, ENTRY_VALUES, SHOWN, in_chunks, insert_entries, select_by_ids
 from storage.database import Guard
 from storage.derived import NOT_SHOWN_KIND, Copy, Derived, Key, larger_copies
 from storage.rows import Batch, Counts, PeerRow, Quarantined, stored_body
 
-_INSERT_ENTRY = "insert into entry values(?,?,?,?,?,?,?,?,?,?,?,?,?)"
-_SHOWN = 12  # the last column of `entry`
+_HIDE = "update entry set shown=0 where number=? and seq=?"
 _INSERT_USER = "insert or replace into user values(?,?,?,?,?,?,?)"
 _INSERT_CHANNEL = "insert or replace into channel values(?,?,?,?,?)"
 _INSERT_PRIVATE = "insert or ignore into private_channel values(?)"
 _INSERT_SIGNATURE = "insert or replace into signature values(?,?,?)"
 _DELETE_SIGNATURE = "delete from signature where number=? and seq=?"
 _INSERT_QUARANTINE = "insert or ignore into quarantine values(?,?,?,?,?)"
-_IDS_PER_SELECT = 512
 # What a derived row can raise by its content; a full or failing disk raises OperationalError.
 _CONTENT_ERRORS: Final = (
     sqlite3.IntegrityError,
@@ -43,28 +42,9 @@ _LOGIN: Final = Kind.LOGIN
 _OF_CHANNELS: Final = frozenset({Kind.CHANNEL_MESSAGE, Kind.CHANNEL})
 _ABOUT_CHANNELS: Final = frozenset({Kind.CHANNEL, Kind.CHANNEL_RULE})
 
-EntryValues = list[Any]  # the columns of `entry`, in the table's order
-
-
-def select_by_ids(select: str) -> Mapping[int, str]:
-    """Statements for 1, 2, 4, … 512 ids: few texts, so that SQLite's statement cache holds them all."""
-    return {1 << n: f"{select} where e.id in ({','.join('?' * (1 << n))})" for n in range(10)}
-
-
-def padded(ids: Sequence[bytes]) -> Iterable[list[bytes | None]]:
-    """The ids in chunks whose sizes are powers of two, filled up with NULL, which equals nothing."""
-    for start in range(0, len(ids), _IDS_PER_SELECT):
-        chunk: list[bytes | None] = list(ids[start : start + _IDS_PER_SELECT])
-        size = 1 << (len(chunk) - 1).bit_length()
-        yield chunk + [None] * (size - len(chunk))
-
-
-_SELECT_COPIES = {
-    size: text + " and e.shown"
-    for size, text in select_by_ids(
-        "select e.id, e.author, e.kind, e.target, e.body, e.lamport, e.number, e.seq from entry e"
-    ).items()
-}
+_SELECT_COPIES: Final = select_by_ids(
+    "e.id, e.author, e.kind, e.target, e.body, e.lamport, e.number, e.seq", also="where e.shown"
+)
 
 
 class Writer:
@@ -122,9 +102,9 @@ class Writer:
             self._milestone_taken_ms = batch.now_ms
             self._milestone_ms = max(batch.now_ms, self._milestone_ms + 1)
             self._grown.clear()
-        for entry in batch.entries:
-            self.durable[entry.origin] = entry.seq
-        self._grown.update({entry.origin for entry in batch.entries})
+        last = {entry.origin: entry.seq for entry in batch.entries}
+        self.durable.update(last)
+        self._grown.update(last)
         self._count(self.counts.entries + len(batch.entries))
 
     def rollback(self) -> None:
@@ -200,30 +180,38 @@ class Writer:
     # Entries -----------------------------------------------------------------------------------
 
     def _write_entries(self, entries: Sequence[Entry]) -> None:
-        rows: list[EntryValues] = []
-        moved = _Moved()
-        numbers = self._derived.numbers
+        derived, moved = self._derived, _Moved()
+        numbers, moves_nothing = derived.numbers, derived.moves_nothing
+        values: list[Any] = []
+        ids: list[bytes] = []  # of what is shown
+        counts: dict[int, int] = {}  # by kind, of the same
         for e in entries:
             number = numbers.get(e.origin) or self._number(e.origin)
-            shown = 1
-            try:
-                problem = self._examine(e, moved)
-            except Exception as error:  # noqa: BLE001 - A35: no content may stop replication
-                problem = f"materialiser: {type(error).__name__}"
-            if problem is not None:
-                shown = 0
-                if problem is not NOT_SHOWN_KIND:
-                    self._quarantine_own(e, problem)
-            kind, body = e.kind, stored_body(e.kind, e.body)
-            row = [number, e.seq, e.lamport, e.wall_ms, kind, e.author, e.target, e.id, e.prev, body]
-            rows.append([*row, e.extra, e.hash, shown])
-        hidden = self._hide_copies(entries, rows)
-        self.connection.executemany(_INSERT_ENTRY, rows)
+            kind, author, id_ = e.kind, e.author, e.id
+            body = stored_body(kind, e.body)
+            shown = 1 if moves_nothing(e, body) or self._is_shown(e, moved) else 0
+            if shown:
+                counts[kind] = counts.get(kind, 0) + 1
+                if id_ is not None:
+                    ids.append(id_)
+            blobs = (author and bytearray(author), e.target, id_ and bytearray(id_), e.prev, body, e.extra)
+            values += (number, e.seq, e.lamport, e.wall_ms, kind, *blobs, bytearray(e.hash), shown)
+        for kind in self._hide_copies(entries, values, ids):
+            counts[kind] = counts.get(kind, 0) - 1
+        insert_entries(self.connection, values)
         self._write_derived(moved)
-        counts = Counter(row[4] for row in rows if row[_SHOWN])
-        counts.subtract(hidden)
         for kind, change in counts.items():
-            self._derived.count(kind, change)
+            derived.count(kind, change)
+
+    def _is_shown(self, e: Entry, moved: "_Moved") -> bool:
+        """Whether people see the entry; why not, if its content is the reason, is quarantined."""
+        try:
+            problem = self._examine(e, moved)
+        except Exception as error:  # noqa: BLE001 - A35: no content may stop replication
+            problem = f"materialiser: {type(error).__name__}"
+        if problem is not None and problem is not NOT_SHOWN_KIND:
+            self._quarantine_own(e, problem)
+        return problem is None
 
     def _examine(self, e: Entry, moved: "_Moved") -> str | None:
         """Why the entry is not shown, or None; the derived rows that it moves are noted in `moved`."""
@@ -246,34 +234,32 @@ class Writer:
             moved.private[name] = e
         return problem
 
-    def _hide_copies(self, entries: Sequence[Entry], rows: list[EntryValues]) -> list[int]:
-        """Shown = 0 for all but the smallest of copies, here and on disk; the kinds of those on disk."""
-        ids = [row[7] for row in rows if row[_SHOWN] and row[7] is not None]
+    def _hide_copies(self, entries: Sequence[Entry], values: list[Any], ids: list[bytes]) -> list[int]:
+        """Shown = 0 for all but the smallest of copies, here and on disk; the kind of each."""
         copies: dict[bytes, list[Copy]] = {}
-        places: dict[Key, tuple[int, int, int]] = {}
-        for chunk in padded(ids):
+        places: dict[Key, tuple[int, int]] = {}
+        for chunk in in_chunks(ids):
             for id_, author, kind, target, body, lamport, number, seq in self.connection.execute(
                 _SELECT_COPIES[len(chunk)], chunk
             ):
                 key = (lamport, self._derived.origins[number], seq)
-                places[key] = (number, seq, kind)
+                places[key] = (number, seq)
                 copies.setdefault(id_, []).append(Copy((author, kind, target, body), key, None))
         repeated = {i for i, n in Counter(ids).items() if n > 1} if len(set(ids)) < len(ids) else set()
         suspects = repeated | copies.keys()
         if not suspects:
             return []
-        for index, (entry, row) in enumerate(zip(entries, rows, strict=True)):
-            if row[7] in suspects and row[_SHOWN]:
-                copy = Copy((row[5], row[4], row[6], row[9]), entry.key, index)
-                copies.setdefault(row[7], []).append(copy)
+        for entry, row in zip(entries, range(0, len(values), ENTRY_VALUES), strict=True):
+            if entry.id in suspects and values[row + SHOWN]:
+                ident = (entry.author, entry.kind, entry.target, values[row + BODY])
+                copies.setdefault(entry.id, []).append(Copy(ident, entry.key, row))
         hidden = []
         for loser in larger_copies(copies):
+            hidden.append(loser.ident[1])
             if loser.place is not None:
-                rows[loser.place][_SHOWN] = 0
+                values[loser.place + SHOWN] = 0
             else:
-                number, seq, kind = places[loser.key]
-                hidden.append(kind)
-                self.connection.execute("update entry set shown=0 where number=? and seq=?", (number, seq))
+                self.connection.execute(_HIDE, places[loser.key])
         return hidden
 
     # Rare rows ---------------------------------------------------------------------------------
