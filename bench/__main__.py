@@ -47,6 +47,9 @@ def machine() -> dict[str, Any]:
 @click.option("--seconds", type=click.FloatRange(0.1, 60), help="Of each load: 1.0, or 0.8 if quick.")
 @click.option("--soak-seconds", type=click.FloatRange(1, 100_000), help="3600, or 20 if quick.")
 @click.option(
+    "--rate", type=click.FloatRange(0, 100_000), help="Of the soak: 500 a second; 0: a closed loop."
+)
+@click.option(
     "--directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     multiple=True,
@@ -65,6 +68,7 @@ def main(
     rounds: int | None,
     seconds: float | None,
     soak_seconds: float | None,
+    rate: float | None,
     directory: tuple[Path, ...],
     against: Path | None,
     to: Path,
@@ -86,6 +90,8 @@ def main(
             directories=list(directory) or suites.places(),
             against=against,
             soak_seconds=soak_seconds,
+            rate=rate,
+            to=to,
         )
         results = _measure(_names(what, against), plan, to)
     if pictures is not None:

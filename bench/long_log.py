@@ -71,6 +71,10 @@ class LongLog:
         self._texts = [_text(random) for _ in range(TEXTS)]
         self._furnish(directory)
 
+    def heads(self) -> dict[str, int]:
+        """Origin → the seq of its last entry."""
+        return {origin.name: origin.head.seq for origin in self._origins}
+
     def grow(self, entries: int) -> Size:
         """Up to so many entries.  Raises `sqlite3.Error` for a file that somebody has open."""
         with sqlite3.connect(self.file, isolation_level=None) as db:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from random import SystemRandom
@@ -37,15 +38,20 @@ class _Daemon(Process):
 class Members:
     """So many servers, perhaps a broker, below `directory`; a context manager.
 
-    Each node has an address of its own out of 127.0.0.0/8, so that ports can be the usual ones.
+    Each node has an address of its own out of 127.0.0.0/8, so that ports can be the usual ones.  `furnished`:
+    the users and channels of the load are made; `start_seconds`: what the last start of a node took.
     """
 
-    def __init__(self, directory: Path, *, servers: int, broker: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, servers: int, broker: bool = False, furnished: bool = True
+    ) -> None:
         self.directory = directory
         self.servers = [f"server-{number}" for number in range(1, servers + 1)]
         self._random = SystemRandom()
         self._network = f"127.{self._random.randrange(1, 255)}.{self._random.randrange(1, 255)}."
         self._broker = broker
+        self._furnished = furnished
+        self.start_seconds = 0.0
         self._running: dict[str, _Daemon] = {}
 
     def __enter__(self) -> Self:
@@ -53,9 +59,13 @@ class Members:
             stack.callback(self._stop)
             for name in [*self.servers, *(["broker"] if self._broker else [])]:
                 self.start(name)
-            furnish(f"tcp://{self.endpoint(0)}", level="all" if len(self.servers) > 1 else "")
+            if self._furnished:
+                self._furnish()
             self._stack = stack.pop_all()
         return self
+
+    def _furnish(self) -> None:
+        furnish(f"tcp://{self.endpoint(0)}", level="all" if len(self.servers) > 1 else "")
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -73,7 +83,9 @@ class Members:
         settings = {**self._common(), **(more or {}), "node.name": name, "node.data": self.data_of(name)}
         if name in self.servers:
             settings["server.listen"] = f"tcp://{self.endpoint(self.servers.index(name))}"
+        start = time.monotonic()
         self._running[name] = _Daemon(name.partition("-")[0], settings, self.directory)
+        self.start_seconds = time.monotonic() - start
 
     def kill(self, name: str) -> None:
         """SIGKILL."""

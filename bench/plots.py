@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from bench.growth import Soak
 from bench.paired import Measured
 from bench.report import OURS
 from bench.rounds import Sample
+from bench.soak import Soak
 
 OURS_COLOUR = "#1f5fa8"
 PEER_COLOURS = ("#b0b0b0", "#8c8c8c", "#c9a66b", "#9fb59a", "#c08f8f", "#a79bc0", "#d3c08a")
@@ -66,12 +66,17 @@ def _lines(found: Soak, file: Path) -> Path:
     from matplotlib import pyplot  # type: ignore[import-not-found, unused-ignore]
 
     figure, axes = pyplot.subplots(2, 1, figsize=(8, 6), sharex=True, constrained_layout=True)
-    minutes = [one.at_seconds / 60 for one in found.slices]
-    axes[0].plot(minutes, [one.resident_mib for one in found.slices], color=OURS_COLOUR)
-    axes[0].set_title("memory of the server, MiB")
+    for memory in found.memory:
+        axes[0].plot([at / 60 for at, _ in memory.seen], [mib for _, mib in memory.seen], label=memory.name)
+    axes[0].set_title("memory, MiB")
     axes[0].set_ylim(bottom=0)
-    axes[1].plot(minutes, [one.p999_us / 1000 for one in found.slices], color=OURS_COLOUR)
-    axes[1].set_title("p999, ms")
+    axes[0].legend(fontsize="small")
+    minutes = [(one.at + one.seconds) / 60 for one in found.parts]
+    axes[1].plot(minutes, [one.p50_us / 1000 for one in found.parts], color=PEER_COLOURS[0], label="p50")
+    axes[1].plot(minutes, [one.p99_us / 1000 for one in found.parts], color=PEER_COLOURS[1], label="p99")
+    axes[1].plot(minutes, [one.p999_us / 1000 for one in found.parts], color=OURS_COLOUR, label="p999")
+    axes[1].set_title("latency of each part, ms")
+    axes[1].legend(fontsize="small")
     axes[1].set_ylim(bottom=0)
     axes[1].set_xlabel("minutes")
     figure.savefig(file, dpi=110)

@@ -6,10 +6,13 @@ from typing import Any
 
 import msgspec
 
+from bench.catchup import CatchUp
 from bench.failover import Failover
-from bench.growth import CatchUp, Page, Soak
+from bench.generator import Load
+from bench.history import Length, flatness
 from bench.paired import Measured
 from bench.rounds import Comparison, Sample, Spread, compare, dropped
+from bench.soak import Part, Soak, allowed_mib_per_hour, is_flat
 
 # Whose ratios are told, against everybody else, by what was measured.
 OURS = {
@@ -32,7 +35,7 @@ def markdown(results: dict[str, Any]) -> Iterator[str]:
     parts: list[tuple[str, Any, Callable[[Any], Iterator[str]]]] = [
         ("failover", Failover, _failover),
         ("catchup", list[CatchUp], _catch_up),
-        ("history", list[Page], _history),
+        ("history", list[Length], _history),
         ("soak", Soak, _soak),
     ]
     for name, kind, lines in parts:
@@ -126,37 +129,55 @@ def _failover(found: Failover) -> Iterator[str]:
 
 
 def _catch_up(found: Sequence[CatchUp]) -> Iterator[str]:
-    yield "| way | entries | seconds | rows/s | cp, fsync | times that | MiB | peak MiB | fdatasync us |"
-    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    yield (
+        "| way | entries | seconds | rows/s | cp, fsync | times that | MiB | peak MiB | donor's, before |"
+        " CPU s | fdatasync us |"
+    )
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     for one in found:
-        times = one.seconds / max(one.copy_seconds, 1e-9)
         yield (
-            f"| {one.way} | {one.entries:,} | {one.seconds:.2f} | {one.entries / one.seconds:,.0f} |"
-            f" {one.copy_seconds:.2f} | {times:.1f} | {one.replica_mib:.0f} |"
-            f" {one.peak_mib:.0f} | {one.fdatasync_us:.0f} |"
+            f"| {one.way} | {one.entries:,} | {one.seconds:.2f} | {one.rows_per_second:,.0f} |"
+            f" {one.copy_seconds:.2f} | {one.copies:.1f} | {one.replica_mib:.0f} |"
+            f" {one.peak_mib:.0f} | {one.donor_peak_mib:.0f}, {one.donor_idle_mib:.0f} |"
+            f" {one.processor_seconds:.1f} | {one.fdatasync_us:.0f} |"
         )
 
 
-def _history(found: Sequence[Page]) -> Iterator[str]:
-    yield "| entries in the log | newest 100: p50 ms | p99 | 100 before a random place: p50 ms | p99 |"
+def _history(found: Sequence[Length]) -> Iterator[str]:
+    yield "| entries in the log | MiB on disk | start, s | memory after it, MiB | after all requests |"
     yield "|---:|---:|---:|---:|---:|"
     for one in found:
         yield (
-            f"| {one.entries:,} | {one.newest_p50_ms:.2f} | {one.newest_p99_ms:.2f} |"
-            f" {one.older_p50_ms:.2f} | {one.older_p99_ms:.2f} |"
+            f"| {one.entries:,} | {one.replica_mib:,.0f} | {one.start_seconds:.2f} | {one.idle_mib:.0f} |"
+            f" {one.asked_mib:.0f} |"
         )
+    sizes = [f"{one.entries:,}" for one in found]
+    yield from ("", f"| p50 / p99 in ms, by entries | {' | '.join(sizes)} | p99, last / first |")
+    yield f"|---|{'---:|' * (len(sizes) + 1)}"
+    for kind in dict.fromkeys(timing.kind for one in found for timing in one.timings):
+        times = [one.timing(kind) for one in found]
+        cells = ["" if t is None else f"{t.p50_ms:.2f} / {t.p99_ms:.2f}" for t in times]
+        flat = flatness(found, kind)
+        yield f"| {kind} | {' | '.join(cells)} | {'' if flat is None else f'{flat:.1f}'} |"
 
 
 def _soak(found: Soak) -> Iterator[str]:
-    third = max(len(found.slices) // 3, 1)
-    yield "| | per second | p99 ms | p999 ms | MiB |"
-    yield "|---|---:|---:|---:|---:|"
-    for name, part in (("first third", found.slices[:third]), ("last third", found.slices[-third:])):
-        cells = [
-            median(s.rate for s in part),
-            median(s.p99_us for s in part) / 1000,
-            median(s.p999_us for s in part) / 1000,
-            median(s.resident_mib for s in part),
-        ]
-        yield f"| {name} | {cells[0]:,.0f} | {cells[1]:.2f} | {cells[2]:.2f} | {cells[3]:.1f} |"
-    yield f"\nMemory over the second half: {found.slope_mib_per_hour:+.2f} MiB an hour."
+    pace = f"{found.rate:,.0f} a second" if found.rate else "a closed loop"
+    yield f"64 clients, {pace}, three servers and a broker, {found.seconds / 60:.0f} minutes."
+    yield from ("", "| minutes | per second | p50 ms | p99 ms | p999 ms | longest ms | refused |")
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for one in found.parts:
+        at = f"{one.at / 60:.0f} to {(one.at + one.seconds) / 60:.0f}"
+        yield f"| {at} | {one.rate:,.0f} | {_latencies(one)} | {one.refused} |"
+    if found.whole is not None:
+        yield f"| all | {found.whole.rate:,.0f} | {_latencies(found.whole)} | {found.whole.refused} |"
+    yield from ("", "| | memory at first, MiB | at last | slope, MiB an hour |", "|---|---:|---:|---:|")
+    for memory in found.memory:
+        ends = [mib for _, mib in memory.seen[:: max(len(memory.seen) - 1, 1)]] or [0.0]
+        yield f"| {memory.name} | {ends[0]:.1f} | {ends[-1]:.1f} | {memory.slope_mib_per_hour:+.2f} |"
+    flat = "flat" if is_flat(found) else "**not flat**"
+    yield f"\n{flat}: at this rate {allowed_mib_per_hour(found):.1f} MiB an hour are allowed."
+
+
+def _latencies(one: Part | Load) -> str:
+    return " | ".join(f"{us / 1000:.2f}" for us in (one.p50_us, one.p99_us, one.p999_us, one.max_us))

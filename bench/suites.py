@@ -9,16 +9,18 @@ import click
 import msgspec
 
 from bench import (
+    catchup,
     encoding,
     failover,
     fanout,
     generator,
-    growth,
+    history,
     micro,
     paired,
     publish,
     scale,
     security,
+    soak,
     steps,
 )
 from bench.peers.base import Contender
@@ -27,13 +29,17 @@ from bench.tables import publish_table
 
 TMPFS = Path("/dev/shm")
 QUICK_ROUNDS, FULL_ROUNDS = 2, 7
-HISTORY_ENTRIES: Final = {"quick": [2_000, 20_000], "full": [10_000, 100_000, 1_000_000]}
-CATCH_UP_ENTRIES: Final = {"quick": 20_000, "full": 1_000_000}
+HISTORY_ENTRIES: Final = {"quick": [10_000, 200_000], "full": [10_000, 1_000_000, 10_000_000]}
+CATCH_UP_ENTRIES: Final = {"quick": 200_000, "full": 1_000_000}
+CATCH_UP_ROUNDS: Final = {"quick": 1, "full": 3}
+PART_SECONDS: Final = {"quick": 5.0, "full": soak.PART_SECONDS}
+SOAK_PER_SECOND: Final = 500.0
 SOAK_SECONDS: Final = {"quick": 20.0, "full": 3600.0}
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How much.  `against`: another checkout, of `alone`; `soak_seconds`: None for the usual."""
+    """How much.  `against`: another checkout, of `alone`; `soak_seconds` and `rate` of the soak: None for
+    the usual; `to`: where the results will be."""
 
     quick: bool
     rounds: int
@@ -41,6 +47,8 @@ class Plan(msgspec.Struct, frozen=True):
     directories: list[Path]
     against: Path | None = None
     soak_seconds: float | None = None
+    rate: float | None = None
+    to: Path | None = None
 
     @property
     def size(self) -> str:
@@ -114,16 +122,22 @@ def _failover(plan: Plan) -> Found:
 
 
 def _catch_up(plan: Plan) -> Found:
-    return growth.catch_up(plan.disk, entries=CATCH_UP_ENTRIES[plan.size]), iter(())
+    entries, rounds = CATCH_UP_ENTRIES[plan.size], CATCH_UP_ROUNDS[plan.size]
+    return [
+        one for place in plan.directories for one in catchup.measure(place, entries=entries, rounds=rounds)
+    ], iter(())
 
 
 def _history(plan: Plan) -> Found:
-    return growth.history(plan.disk, sizes=HISTORY_ENTRIES[plan.size]), iter(())
+    return history.measure(plan.disk, sizes=HISTORY_ENTRIES[plan.size]), iter(())
 
 
 def _soak(plan: Plan) -> Found:
     seconds = plan.soak_seconds or SOAK_SECONDS[plan.size]
-    return growth.soak(plan.disk, seconds=seconds, slice_seconds=2.0 if plan.quick else 10.0), iter(())
+    rate = SOAK_PER_SECOND if plan.rate is None else plan.rate
+    to = None if plan.to is None else plan.to.with_suffix(".soak.json")
+    part_seconds = min(PART_SECONDS[plan.size], max(seconds / 4, 1.0))
+    return soak.measure(plan.disk, seconds=seconds, rate=rate, part_seconds=part_seconds, to=to), iter(())
 
 
 def _alone(plan: Plan) -> Found:

@@ -5,11 +5,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import failover, fanout, generator, growth, paired
+from bench import failover, fanout, generator, paired
 from bench.generator import Shape
 from bench.peers import etcd, mosquitto, nats, ngircd, rabbitmq, recado, redis
 from bench.peers.base import Contender
-from bench.report import markdown
 
 pytestmark = [
     pytest.mark.slow,
@@ -82,19 +81,6 @@ def test_a_peer_that_is_not_installed_is_left_out_by_name(tmp_path: Path) -> Non
     )
     assert found.left_out == ["Absent: not installed (apt-get install redis-server)"]
     assert found.contenders == ["Recado, short form"]
-
-
-def test_what_grows_can_be_measured_and_reported(tmp_path: Path) -> None:
-    """History, catching up and a soak of seconds: each has a table with a line for each step."""
-    results = {
-        "history": growth.history(place(tmp_path), sizes=[300, 600]),
-        "catchup": growth.catch_up(place(tmp_path), entries=500),
-        "soak": growth.soak(place(tmp_path), seconds=1.0, slice_seconds=0.3),
-    }
-    lines = list(markdown(msgspec.to_builtins(results)))
-    assert any(line.startswith("| 600 |") for line in lines)
-    assert any(line.startswith("| pages | 500 |") for line in lines)
-    assert any(line.startswith("| last third |") for line in lines)
 
 
 def test_a_killed_server_is_seen_by_its_clients_alone(tmp_path: Path) -> None:
