@@ -106,7 +106,10 @@ class _Layout:
 
 
 def measure(directory: Path, *, rounds: int, seconds: float, shapes: Sequence[Shape] = SHAPES) -> Result:
-    """Loads in alternating rounds, level `local`.  Raises `RuntimeError` if a publish was refused, or without a C compiler."""
+    """Loads in alternating rounds, level `local`.
+
+    Raises `RuntimeError` if a publish was refused, or without a C compiler.
+    """
     command = generator.build()
     if not generator.speaks_all(command):
         raise RuntimeError("scale needs the generator in C: install a C compiler")

@@ -10,7 +10,7 @@ from clients.options import json_option
 from clients.setup.ask import ask_cluster, ask_nodes, can_ask, confirm
 from clients.setup.files import Places
 from clients.setup.operator import default_operator
-from clients.setup.plan import Plan, PlanError, make_plan
+from clients.setup.plan import EACH_MAX, Plan, PlanError, make_plan, spread
 from clients.setup.words import speaker
 
 EPILOG = """\b
@@ -32,6 +32,12 @@ Exit codes: 0 done, or so already, 1 refused, 2 wrong usage, 73 other files are 
 
 @click.command("init", epilog=EPILOG)
 @click.argument("nodes", nargs=-1, metavar="[NAME=HOST[:PORT]...]")
+@click.option(
+    "--servers-per-host",
+    "each",
+    type=click.IntRange(1, EACH_MAX),
+    help="Members on each host: NAME, NAME-2, …; for hosts with cores to spare.  [default: 1]",
+)
 @click.option("--cluster", metavar="ID", help="The cluster's name.  [default: recado]")
 @click.option("--node", metavar="NAME", help="Which of them this host is.  [default: the first]")
 @click.option("--reference", metavar="NAME", help="Where the reference runs.  [default: the first]")
@@ -83,6 +89,7 @@ Exit codes: 0 done, or so already, 1 refused, 2 wrong usage, 73 other files are 
 def init(
     *,
     nodes: tuple[str, ...],
+    each: int | None,
     cluster: str | None,
     node: str | None,
     reference: str | None,
@@ -108,6 +115,8 @@ def init(
 
     if sum((bool(nodes), source is not None, added is not None)) > 1:
         raise click.UsageError("one of NAME=HOST..., --from and --add")
+    if each is not None and (source is not None or added is not None):
+        raise click.UsageError(speaker()("init.each_is_new"))
     setup = Setup(
         places=Places(root=root.absolute()),
         output=output,
@@ -129,6 +138,7 @@ def init(
         cluster = cluster or ask_cluster()
         nodes = tuple(ask_nodes())
     try:
+        nodes = tuple(spread(nodes, each or 1))
         plan = make_plan(cluster or "recado", nodes, reference=reference, brokers=brokers, open_lab=open_lab)
     except PlanError as error:
         raise click.UsageError(str(error)) from None
@@ -136,6 +146,7 @@ def init(
     if plan.node(here) is None:
         names = ", ".join(place.name for place in plan.nodes)
         raise click.UsageError(speaker()("init.no_node", node=here, nodes=names))
+    here = plan.lead(here)
     if asking:
         setup.start = _agreed(plan, here) and (start or _start_now(setup.places))
     create(setup, plan, here, operator=operator or default_operator(os.environ))

@@ -74,8 +74,13 @@ def parse(raw: bytes, *, name: str) -> Bundle:
 
 
 def kinds(plan: Plan, node: str) -> dict[str, tuple[str, str]]:
-    """Which key files of nodes a node's host has: kind and name of each, by the name in its file's name."""
-    found = {node: ("server", node)}
+    """Which key files of nodes come with a node: kind and name of each, by the name in its file's name.
+
+    With a lead those of its whole host; with another node its own.
+    """
+    if plan.lead(node) != node:
+        return {node: ("server", node)}
+    found = {one.name: ("server", one.name) for one in plan.together(node)}
     broker = broker_on(plan, node)
     if broker is not None:
         found["broker"] = ("broker", broker.name)

@@ -12,12 +12,14 @@ from typing import NoReturn
 from clients.ending import CANNOT_CREATE, CONFIGURATION, FAILURE, TEMPORARY, Ended
 from clients.member import file_content
 from clients.output import document, words
-from clients.setup.bundle import Bundle, BundleError, identities, kinds, parse
-from clients.setup.files import SECRET, Conflict, Done, Places, Wanted, write_all
+from clients.setup.bundle import Bundle, BundleError, identities, parse
+from clients.setup.checks import port_of
+from clients.setup.files import SECRET, Conflict, Done, Places, Wanted, as_wanted, write_all
 from clients.setup.making import bundle_path, text_at, with_node
 from clients.setup.plan import Place, Plan, PlanError, brokers_of, check, place, reference_address
-from clients.setup.running import Setup
-from clients.setup.service import NotDone, restart_what_runs
+from clients.setup.running import Setup, put_away
+from clients.setup.service import NotDone, enable_further, restart_what_runs, server_file, socket_files
+from clients.setup.shape import warnings
 from clients.setup.words import speaker
 from recado.config import Config, ConfigError, load
 from recado.keys import Identity, KeyFileError, identity_text, make_identity, read_cluster_key
@@ -39,12 +41,14 @@ def add(setup: Setup, spec: str) -> None:
             raise PlanError(f"{new.name} is at {known.address}; recado member remove {new.name} comes first")
         plan = before if known else _with(before, new)
         check(plan)
+        _check_host(plan, new.name)
         files = _files(setup, plan, new.name, config)
     except (PlanError, KeyFileError, RosterError) as error:
         raise Ended(str(error)) from None
     done = _write(setup, files)
     bundle, update = files[0].path, files[1].path
-    others = [n for n in before.nodes if n.name != new.name]
+    lead = plan.lead(new.name)
+    others = [n for n in before.leads if n.name != lead]
     setup.notes.append(speaker()("init.added", name=new.name, bundle=bundle, update=update))
     take = "recado init --start --from - <"
     setup.next += [
@@ -52,12 +56,65 @@ def add(setup: Setup, spec: str) -> None:
         for other in others
         if not _runs_here(setup.places, other.name)
     ]
+    here = lead != new.name and _runs_here(setup.places, lead)
+    there = (
+        f"recado init --start --from {bundle}" if here else f"ssh root@{new.host.strip('[]')} {take} {bundle}"
+    )
     setup.next += [
-        "systemctl try-restart recado-reference recado-broker 'recado-server@*'",
-        f"ssh root@{new.host.strip('[]')} {take} {quote(str(bundle))}",
-        f"rm {quote(str(bundle))} {quote(str(update))}",
+        *([] if here else ["systemctl try-restart recado-reference recado-broker 'recado-server@*'"]),
+        there,
+        f"rm {quote(str(update))}" if here else f"rm {quote(str(bundle))} {quote(str(update))}",
         "recado status",
     ]
+    setup.notes += warnings(plan)
+    _tell(setup, plan, done)
+
+
+def _check_host(plan: Plan, name: str) -> None:
+    """What keeps a node from being added where others are.  Raises `PlanError`."""
+    lead, *further = plan.together(name)
+    if further and lead.name == name:
+        raise PlanError(
+            f"{name} can't come before {further[0].name} on {lead.host}: a port above {further[0].port}"
+        )
+
+
+def take_further(setup: Setup, bundle: Bundle, source: Path | None, *, keep: bool) -> None:
+    """One more server on this host, which is a node already: its key, where it listens, list and roster.
+
+    Raises `Ended`.
+    """
+    config, say, plan = _configuration(setup.places), speaker(), bundle.plan
+    place, lead = plan.node(bundle.node), plan.node(plan.lead(bundle.node))
+    assert place is not None, bundle.node
+    assert lead is not None, bundle.node
+    if config.cluster.id != plan.cluster:
+        raise Ended(say("init.other_cluster", here=config.cluster.id, there=plan.cluster))
+    if config.server.listen != lead.listen:
+        raise Ended(say("init.other_host", name=place.name, lead=lead.name, host=lead.host))
+    if not setup.force and (lost := _undone(setup.places, bundle)):
+        raise Ended(say("init.older", path=setup.places.roster, names=", ".join(lost)), CANNOT_CREATE)
+    own = [
+        Wanted(path=setup.places.key(n), text=text, mode=SECRET) for n, text in sorted(bundle.keys.items())
+    ]
+    own.append(server_file(place, setup.places, open_lab=plan.open_lab))
+    if not all(map(as_wanted, own)) and setup.places.root == Path("/"):
+        for wrong in port_of(place.listen):
+            raise Ended(say(wrong.key, **wrong.values))
+    if setup.with_socket:
+        own += socket_files(plan, place.name, setup.places)
+    done = _write(setup, [*own, *_shared(setup.places, plan, bundle.roster, config)])
+    put_away(setup, bundle, source, keep=keep)
+    try:
+        names = enable_further(
+            place.name, setup.places, start=setup.start and bool(done.written), with_socket=setup.with_socket
+        )
+    except NotDone as error:
+        raise Ended(say("init.failed", command=error.command, why=error.why), TEMPORARY) from None
+    if names:
+        setup.notes.append(say("init.started" if setup.start else "init.enabled", units=" ".join(names)))
+    if not (setup.start and names) and setup.places.root == Path("/"):
+        setup.next.append(f"systemctl restart 'recado-*'; systemctl enable --now recado-server@{place.name}")
     _tell(setup, plan, done)
 
 
@@ -195,8 +252,7 @@ def _keys(setup: Setup, plan: Plan, name: str, path: Path) -> tuple[dict[str, st
             f"{name} is in {places.roster} already, and its key is not here; if it was never set up: "
             f"recado roster remove {name} --forget --roster {places.roster}"
         )
-    ((_, (kind, called)),) = kinds(plan, name).items()
-    identity = found or make_identity(kind, called)  # type: ignore[arg-type]  # it is "server"
+    identity = found or make_identity("server", name)
     if named is None:
         roster = with_node(roster, plan, name, {name: identity})
     return {name: identity_text(identity), "cluster": cluster_key.hex() + "\n"}, roster.dump()

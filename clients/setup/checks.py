@@ -119,9 +119,14 @@ def own_addresses() -> list[str]:
 def ports(plan: Plan, node: str) -> Iterator[Wrong]:
     """Whether everything that is to listen here can."""
     for address in binds(plan, node):
-        host, _, port = address.removeprefix("tcp://").rpartition(":")
-        if _bind("" if host == "*" else host.strip("[]"), int(port)) == errno.EADDRINUSE:
-            yield Wrong("init.port", {"address": address, "port": port})
+        yield from port_of(address)
+
+
+def port_of(address: str) -> Iterator[Wrong]:
+    """Whether something can listen at this address of this host."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    if _bind("" if host == "*" else host.strip("[]"), int(port)) == errno.EADDRINUSE:
+        yield Wrong("init.port", {"address": address, "port": port})
 
 
 def _bind(host: str, port: int) -> int:

@@ -10,7 +10,7 @@ import msgspec
 from clients.setup.bundle import Bundle, BundleError, bundle_text, identities, kinds, parse
 from clients.setup.files import SECRET, Places, Wanted, says_nothing
 from clients.setup.plan import Plan, broker_on, cluster_toml, here_toml, reference_address
-from clients.setup.service import broker_files
+from clients.setup.service import broker_files, server_files
 from recado.keys import (
     Identity,
     KeyFileError,
@@ -48,7 +48,7 @@ def make_keys(
         waiting = {}
     keys: dict[str, dict[str, Identity]] = {}
     roster = Roster(cluster=plan.cluster)
-    for place in plan.nodes:
+    for place in plan.leads:
         bundle = waiting.get(place.name)
         same = bundle is not None and bundle.keys["cluster"].strip() == cluster_key.hex()
         known = own if place.name == node else identities(bundle) if bundle is not None and same else {}
@@ -62,15 +62,17 @@ def make_keys(
 
 def with_node(roster: Roster, plan: Plan, name: str, keys: Mapping[str, Identity]) -> Roster:
     """The roster with what runs on one host, each with its addresses.  Raises `RosterError`."""
-    place, broker = plan.node(name), broker_on(plan, name)
-    assert place is not None, name
+    broker = broker_on(plan, name)
     for called, identity in keys.items():
-        addresses = [place.address]
+        place = plan.node(called)
         if called == "reference":
             addresses = [reference_address(plan)]
         elif called == "broker":
             assert broker is not None, name
             addresses = [broker.xpub, broker.xsub]
+        else:
+            assert place is not None, called
+            addresses = [place.address]
         roster = roster.with_part(identity.public_part, addresses=addresses)
     return roster
 
@@ -92,7 +94,7 @@ def _own_keys(plan: Plan, node: str, places: Places) -> dict[str, Identity]:
 def _waiting(plan: Plan, bundles: Path) -> dict[str, Bundle]:
     """Bundles that an earlier run of the same plan has left."""
     found = {}
-    for place in plan.nodes:
+    for place in plan.leads:
         path = bundle_path(bundles, place.name)
         try:
             bundle = parse(path.read_bytes(), name=str(path))
@@ -108,7 +110,7 @@ def bundle_path(directory: Path, node: str) -> Path:
 
 
 def bundle_for(plan: Plan, node: str, made: Made | None) -> Bundle:
-    """What a node is given."""
+    """What a host is given, by its lead."""
     keys, roster = {}, ""
     if made is not None:
         keys = {name: identity_text(identity) for name, identity in made.keys[node].items()}
@@ -118,9 +120,9 @@ def bundle_for(plan: Plan, node: str, made: Made | None) -> Bundle:
 
 
 def bundle_files(plan: Plan, node: str, made: Made | None, *, directory: Path) -> list[Wanted]:
-    """The bundles of all other nodes; one that is there already with the same keys is not made anew."""
+    """The bundles of all other hosts; one that is there already with the same keys is not made anew."""
     files = []
-    for place in plan.nodes:
+    for place in plan.leads:
         if place.name == node:
             continue
         path = bundle_path(directory, place.name)
@@ -140,13 +142,16 @@ def text_at(path: Path, bundle: Bundle) -> str:
 
 
 def node_files(bundle: Bundle, places: Places) -> list[Wanted]:
-    """A node's own files, made of its bundle; the configuration last, as it says that all is there."""
+    """A host's own files, made of its bundle; the configuration last, as it says that all is there."""
     files = [
         Wanted(path=places.key(name), text=text, mode=SECRET) for name, text in sorted(bundle.keys.items())
     ]
     if not bundle.plan.open_lab:
         files.append(Wanted(path=places.roster, text=bundle.roster))
-    files += broker_files(bundle.plan, bundle.node, places)
+    files += [
+        *broker_files(bundle.plan, bundle.node, places),
+        *server_files(bundle.plan, bundle.node, places),
+    ]
     files.append(Wanted(path=places.here, text=here_toml(bundle.plan, bundle.node)))
     config = cluster_toml(bundle.plan, roster=places.inside(places.roster))
     files.append(Wanted(path=places.config, text=config, replace=says_nothing(places.config)))

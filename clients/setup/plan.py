@@ -1,7 +1,9 @@
 """What `recado init` is to make of hosts and names: members, addresses, who runs what, and the files' texts.
 
 Pure: touches no file and no network.  Every node gets the same `recado.toml`; what only one host has is in
-`conf.d/here.toml`, and a list of members that has changed since in `conf.d/members.toml`.
+`conf.d/here.toml`, and a list of members that has changed since in `conf.d/members.toml`.  Nodes with the
+same host run there together: the one with the lowest port is the *lead*, by whose name the host's files go,
+and what the others have for themselves is in a drop-in of their units (`clients.setup.service`).
 """
 
 import json
@@ -18,8 +20,10 @@ from recado.protocol.names import is_node_name
 from recado.setting_types import NodeName
 
 PORT: Final = 5555
-# As of `recado up`: from the first server's port of a host on.
+# As of `recado up`: from the first server's port of a host on; a fourth server comes behind these.
 XPUB, REFERENCE, XSUB, REQUEST = 3, 4, 5, 6
+FAR = 7
+EACH_MAX: Final = 8  # servers of one host
 _PORT_MAX: Final = 65_535
 
 
@@ -56,6 +60,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def node(self, name: str) -> Place | None:
         return next((place for place in self.nodes if place.name == name), None)
+
+    def together(self, name: str) -> tuple[Place, ...]:
+        """The nodes on the host of that one, the lead first."""
+        node = self.node(name)
+        assert node is not None, name
+        return tuple(sorted((one for one in self.nodes if one.host == node.host), key=lambda one: one.port))
+
+    def lead(self, name: str) -> str:
+        """The node by whose name that node's host goes."""
+        return self.together(name)[0].name
+
+    @property
+    def leads(self) -> tuple[Place, ...]:
+        """One node of each host."""
+        return tuple(node for node in self.nodes if self.lead(node.name) == node.name)
 
 
 class Broker(NamedTuple):
@@ -104,6 +123,19 @@ def place(spec: str, *, rank: int) -> Place:
     return Place(name=name, host=host, port=int(port), rank=rank)
 
 
+def spread(specs: Iterable[str], each: int) -> list[str]:
+    """So many nodes for each ``NAME=HOST[:PORT]``: NAME, NAME-2, …, with the ports that follow.
+
+    Raises `PlanError`.
+    """
+    first = [place(spec, rank=1) for spec in specs]
+    return [
+        f"{one.name if not k else f'{one.name}-{k + 1}'}={one.host}:{one.port + (k if k < XPUB else k + FAR)}"
+        for one in first
+        for k in range(each)
+    ]
+
+
 def make_plan(
     cluster: str,
     specs: Iterable[str],
@@ -119,6 +151,10 @@ def make_plan(
         raise PlanError("no node was named: NAME=HOST for each, as in n1=10.77.0.11 n2=10.77.0.12")
     reference = reference or nodes[0].name
     run_broker = tuple(dict.fromkeys(brokers)) or (nodes[0].name,)
+    bare = Plan(cluster=cluster, nodes=nodes, reference=reference, brokers=run_broker)
+    if all(bare.node(name) for name in (reference, *run_broker)):
+        reference = bare.lead(reference)
+        run_broker = tuple(dict.fromkeys(map(bare.lead, run_broker)))
     # The reference of a host is called after its program, and so must the broker beside it be.
     run_broker = tuple(sorted(run_broker, key=lambda name: name != reference))
     plan = Plan(cluster=cluster, nodes=nodes, reference=reference, brokers=run_broker, open_lab=open_lab)
@@ -182,10 +218,10 @@ def broker_on(plan: Plan, name: str) -> Broker | None:
 
 
 def units(plan: Plan, name: str) -> list[str]:
-    """What this node's host runs, in the order of starting."""
+    """What the host of this lead runs, in the order of starting."""
     found = ["recado-reference.service"] if plan.reference == name else []
     found += ["recado-broker.service"] if name in plan.brokers else []
-    return [*found, f"recado-server@{name}.service"]
+    return [*found, *(f"recado-server@{one.name}.service" for one in plan.together(name))]
 
 
 def cluster_toml(plan: Plan, *, roster: str) -> str:
@@ -221,7 +257,7 @@ def cluster_toml(plan: Plan, *, roster: str) -> str:
 
 
 def here_toml(plan: Plan, name: str) -> str:
-    """What only this node's host has: where its daemons bind."""
+    """What only the host of this lead has: where its daemons bind, of servers the lead's."""
     node = plan.node(name)
     assert node is not None, name
     lines = [f"# Written by `recado init`: what only the host of {name} has."]
@@ -248,11 +284,9 @@ def local_socket(name: str) -> str:
 
 
 def binds(plan: Plan, name: str) -> list[str]:
-    """Every address that this node's host listens at."""
-    node = plan.node(name)
-    assert node is not None, name
+    """Every address that the host of this lead listens at."""
     broker = broker_on(plan, name)
-    found = [node.listen]
+    found = [one.listen for one in plan.together(name)]
     found += [_end(plan, name, REFERENCE)[1]] if plan.reference == name else []
     return found + ([end for end in broker.bind.values() if end] if broker else [])
 

@@ -9,12 +9,13 @@ from typing import NoReturn
 from clients.ending import CANNOT_CREATE, CONFIGURATION, FAILURE, TEMPORARY, Ended
 from clients.output import document, words
 from clients.setup import checks
-from clients.setup.bundle import BundleError, read_bundle
+from clients.setup.bundle import Bundle, BundleError, read_bundle
 from clients.setup.files import Conflict, Done, Places, Wanted, make_directories, write_all
 from clients.setup.making import bundle_files, bundle_for, make_keys, node_files
 from clients.setup.operator import link_roster, open_keyring
 from clients.setup.plan import Plan
-from clients.setup.service import NotDone, enable, socket_files
+from clients.setup.service import NotDone, enable, server_files, socket_files
+from clients.setup.shape import warnings
 from clients.setup.words import speaker
 from recado.keys import KeyFileError
 from recado.roster import RosterError
@@ -66,6 +67,7 @@ def create(setup: Setup, plan: Plan, node: str, *, operator: str) -> None:
         raise Ended(str(error), CONFIGURATION) from None
     except OSError as error:
         _cannot_write(error)
+    setup.notes += warnings(plan)
     paths = [file.path for file in bundles]
     if paths and not plan.open_lab:
         setup.notes.append(say("init.bundles", paths=" ".join(map(str, paths))))
@@ -84,7 +86,12 @@ def take(setup: Setup, source: Path | None, *, keep: bool) -> None:
 
         take_update(setup, bundle)
         return
-    plan, node, say = bundle.plan, bundle.node, speaker()
+    if bundle.plan.lead(bundle.node) != bundle.node:
+        from clients.setup.changing import take_further
+
+        take_further(setup, bundle, source, keep=keep)
+        return
+    plan, node = bundle.plan, bundle.node
     files = node_files(bundle, setup.places)
     if not setup.force and all(map(_as_wanted, files)):
         done = Done(kept=[file.path for file in files])
@@ -94,15 +101,21 @@ def take(setup: Setup, source: Path | None, *, keep: bool) -> None:
             done = _write(setup, [*_socket(setup, plan, node), *files])
         except OSError as error:
             _cannot_write(error)
-    if source is not None and bundle.keys:
-        mode = source.stat().st_mode & 0o777
-        if mode & 0o077:
-            setup.notes.append(say("init.bundle_open", path=source, mode=f"{mode:04o}"))
-        if not keep:
-            source.unlink()
-            setup.notes.append(say("init.deleted", path=source))
+    put_away(setup, bundle, source, keep=keep)
     _run(setup, plan, node, [])
     _tell(setup, plan, node, done, bundles=[])
+
+
+def put_away(setup: Setup, bundle: Bundle, source: Path | None, *, keep: bool) -> None:
+    """Delete a bundle that was taken, for it holds keys; say so if others could read it."""
+    if source is None or not bundle.keys:
+        return
+    say, mode = speaker(), source.stat().st_mode & 0o777
+    if mode & 0o077:
+        setup.notes.append(say("init.bundle_open", path=source, mode=f"{mode:04o}"))
+    if not keep:
+        source.unlink()
+        setup.notes.append(say("init.deleted", path=source))
 
 
 def add_node(setup: Setup, spec: str) -> None:
@@ -130,6 +143,7 @@ def _is_so_already(setup: Setup, plan: Plan, node: str) -> bool:
     texts = {
         places.config: cluster_toml(plan, roster=places.inside(places.roster)),
         places.here: here_toml(plan, node),
+        **{file.path: file.text for file in server_files(plan, node, places)},
     }
     if not all(_as_wanted(Wanted(path=path, text=text)) for path, text in texts.items()):
         return False
@@ -151,7 +165,7 @@ def _is_so_already(setup: Setup, plan: Plan, node: str) -> bool:
 def _bundles(setup: Setup, plan: Plan, node: str) -> list[Path]:
     from clients.setup.making import bundle_path
 
-    return [bundle_path(setup.output, place.name) for place in plan.nodes if place.name != node]
+    return [bundle_path(setup.output, place.name) for place in plan.leads if place.name != node]
 
 
 def _socket(setup: Setup, plan: Plan, node: str) -> list[Wanted]:
@@ -203,7 +217,7 @@ def _run(setup: Setup, plan: Plan, node: str, bundles: list[Path]) -> None:
         setup.next.append(f"ssh root@{host} recado init --start --from - < {quote(str(path))}")
     if bundles and not plan.open_lab:
         setup.next.append(f"rm {' '.join(quote(str(path)) for path in bundles)}")
-    if not (setup.places.root != Path("/") or (not bundles and node != plan.nodes[0].name)):
+    if setup.places.root == Path("/") and (bundles or node == plan.lead(plan.nodes[0].name)):
         setup.next.append("recado status")
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from clients.setup.checks import manager_runs, said, units_there
 from clients.setup.files import Places, Wanted
-from clients.setup.plan import Plan, broker_on, units
+from clients.setup.plan import Place, Plan, broker_on, local_socket, units
 
 TARGET: Final = "recado.target"
 UNIT_SUFFIXES: Final = (".service", ".socket", ".target", ".timer")
@@ -28,17 +28,35 @@ def socket_unit(node: str) -> str:
 
 
 def socket_files(plan: Plan, node: str, places: Places) -> list[Wanted]:
-    """The drop-in by which systemd holds this server's port (``--socket``)."""
-    place = plan.node(node)
-    assert place is not None, node
+    """The drop-ins by which systemd holds the ports of this host's servers (``--socket``)."""
+    return [_socket_file(place, places) for place in plan.together(node)]
+
+
+def _socket_file(place: Place, places: Places) -> Wanted:
     port = place.listen.removeprefix("tcp://").removeprefix("*:")
-    directory = places.root / f"etc/systemd/system/{socket_unit(node)}.d"
+    directory = places.root / f"etc/systemd/system/{socket_unit(place.name)}.d"
     # FreeBind: at boot the port is bound before the network has the address.
     text = (
         "# Written by `recado init --socket`: server.listen of this server.\n"
         f"[Socket]\nListenStream=\nListenStream={port}\nFreeBind=yes\n"
     )
-    return [Wanted(path=directory / "listen.conf", text=text)]
+    return Wanted(path=directory / "listen.conf", text=text)
+
+
+def server_files(plan: Plan, lead: str, places: Places) -> list[Wanted]:
+    """The drop-ins of a host's servers besides the lead, whose addresses here.toml has."""
+    return [server_file(place, places, open_lab=plan.open_lab) for place in plan.together(lead)[1:]]
+
+
+def server_file(place: Place, places: Places, *, open_lab: bool) -> Wanted:
+    """The drop-in of a server that shares its host and its configuration: where it listens."""
+    directory = places.root / f"etc/systemd/system/recado-server@{place.name}.service.d"
+    local = "" if open_lab else f"Environment=RECADO_SECURITY__LOCAL_LISTEN={local_socket(place.name)}\n"
+    text = (
+        "# Written by `recado init`: what of the configuration this host's first server has for itself.\n"
+        f"[Service]\nEnvironment=RECADO_SERVER__LISTEN={place.listen}\n{local}"
+    )
+    return Wanted(path=directory / "listen.conf", text=text)
 
 
 def broker_files(plan: Plan, node: str, places: Places) -> list[Wanted]:
@@ -58,7 +76,8 @@ def enable(plan: Plan, node: str, places: Places, *, start: bool, with_socket: b
     """
     if shutil.which("systemctl") is None or not units_there(places.root):
         return []
-    names = [*([socket_unit(node)] if with_socket else []), *units(plan, node), TARGET]
+    sockets = [socket_unit(place.name) for place in plan.together(node)] if with_socket else []
+    names = [*sockets, *units(plan, node), TARGET]
     if places.root != Path("/"):
         _call("systemctl", f"--root={places.root}", "--quiet", "enable", *names)
         return names
@@ -66,11 +85,29 @@ def enable(plan: Plan, node: str, places: Places, *, start: bool, with_socket: b
         _call("systemctl", "--quiet", "enable", *names)
         return names
     _call("systemctl", "daemon-reload")
-    if start and with_socket:
-        _call("systemctl", "--quiet", "enable", socket_unit(node))
-        if not _active(socket_unit(node)):
-            _call("systemctl", "stop", f"recado-server@{node}.service")  # it holds the port itself
-            _call("systemctl", "start", socket_unit(node))
+    for socket in sockets if start else ():
+        _call("systemctl", "--quiet", "enable", socket)
+        if not _active(socket):
+            _call("systemctl", "stop", socket.removesuffix("socket") + "service")  # it holds the port itself
+            _call("systemctl", "start", socket)
+    _call("systemctl", "--quiet", "enable", *(["--now"] if start else []), *names)
+    return names
+
+
+def enable_further(name: str, places: Places, *, start: bool, with_socket: bool) -> list[str]:
+    """The same for one more server of a host that is a node; with `start` the others restart first."""
+    if shutil.which("systemctl") is None or not units_there(places.root):
+        return []
+    names = [*([socket_unit(name)] if with_socket else []), f"recado-server@{name}.service"]
+    if places.root != Path("/"):
+        _call("systemctl", f"--root={places.root}", "--quiet", "enable", *names)
+        return names
+    if not manager_runs():
+        _call("systemctl", "--quiet", "enable", *names)
+        return names
+    _call("systemctl", "daemon-reload")
+    if start:
+        restart_what_runs()
     _call("systemctl", "--quiet", "enable", *(["--now"] if start else []), *names)
     return names
 

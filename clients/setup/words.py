@@ -145,6 +145,28 @@ SETUP_WORDS: dict[str, Text] = {
         "{name} is in this host's list and roster. {bundle} holds the secret keys of {name}; "
         "{update} has no secrets and is for the other nodes.",
     ),
+    "init.each_is_new": Text(
+        "--servers-per-host é de um cluster novo; num que existe, um de cada vez: "
+        "recado init --add n1-2=ENDEREÇO:PORTA",
+        "--servers-per-host is of a new cluster; in one that is there, one after another: "
+        "recado init --add n1-2=ADDRESS:PORT",
+    ),
+    "init.other_host": Text(
+        "{name} é para o host de {lead} ({host}), e este é outro",
+        "{name} is for the host of {lead} ({host}), and this is another one",
+    ),
+    "init.quorum_on_one_host": Text(
+        "cuidado: um quorum ({quorum}) cabe num só host ({hosts}): o que foi confirmado pode morrer com ele. "
+        "Tantos em cada host, em três hosts ou mais, prometem mais",
+        "mind: a quorum ({quorum}) fits on one host ({hosts}): what was acknowledged may die with it. "
+        "The same number on each, on three hosts or more, promises more",
+    ),
+    "init.uneven": Text(
+        "com {hosts}, escritas em quorum ({quorum}) seguem sem {away} host(s) quaisquer; "
+        "com o mesmo número em cada um seguiriam sem mais",
+        "with {hosts}, writes at quorum ({quorum}) go on without any {away} host(s); "
+        "with the same number on each they would without more",
+    ),
     "init.nothing_new": Text("tudo já estava assim", "everything was so already"),
     "init.by_hand": Text(
         "a configuração deste host não é de recado init: acrescente o nó com recado keygen, recado roster e "
