@@ -142,14 +142,19 @@ def init(
         plan = make_plan(cluster or "recado", nodes, reference=reference, brokers=brokers, open_lab=open_lab)
     except PlanError as error:
         raise click.UsageError(str(error)) from None
+    here = _here(plan, node)
+    if asking:
+        setup.start = _agreed(plan, here) and (start or _start_now(setup.places))
+    create(setup, plan, here, operator=operator or default_operator(os.environ))
+
+
+def _here(plan: Plan, node: str | None) -> str:
+    """The node by whose name this host goes.  Raises `click.UsageError`."""
     here = node or plan.nodes[0].name
     if plan.node(here) is None:
         names = ", ".join(place.name for place in plan.nodes)
         raise click.UsageError(speaker()("init.no_node", node=here, nodes=names))
-    here = plan.lead(here)
-    if asking:
-        setup.start = _agreed(plan, here) and (start or _start_now(setup.places))
-    create(setup, plan, here, operator=operator or default_operator(os.environ))
+    return plan.lead(here)
 
 
 def _agreed(plan: Plan, node: str) -> bool:

@@ -4,7 +4,7 @@
 `quorum` outlives the loss of f hosts exactly if no f hosts hold q members together, and writes at `quorum`
 (and a coordinator in mode `quorum`) go on exactly if the other hosts hold q.  With the same number m of
 members on each of h hosts neither depends on m: f·m members are fewer than q if f ≤ h/2, and the rest are q
-if f < h/2.  One more on some of them can cost the second: 2 + 1 + 1 are four members, of which three are needed.
+if f < h/2.  One more on some of them can cost the second: of 2 + 1 + 1 three are needed.
 """
 
 from collections import Counter
