@@ -78,7 +78,16 @@ class Call:
         if self.counted and data.get("status") != "erro":
             self.replies.accepted += 1
         self.replies.meters.answered(self.asked.service, data.get("code"), since=self.since)
+        self.send(data)
+
+    def send(self, data: dict[str, Any]) -> None:
+        """Let the answer go to who asked."""
         self.replies.add(self.envelope, self.asked.service, data, asked_clock=self.asked.clock)
+
+    @property
+    def request(self) -> object:
+        """What came in one frame: this, or the bundle that it is a part of."""
+        return self
 
     def refuse(self, refused: Refused, more: Mapping[str, Any] | None = None) -> None:
         """Answer `erro`: nothing of the request was kept, unless `more` says otherwise."""

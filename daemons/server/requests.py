@@ -1,16 +1,17 @@
 """The request task: drains the ROUTER in batches, decodes, checks, serves from one table.
 
-One checkpoint and one look-up of ids per batch, no task per message.  What is refused because
+One checkpoint and one look-up of ids per slice of a batch, no task per message.  What is refused because
 something is missing here waits in `absences` until the peers were asked once: through a round-robin
 port a client's next request may come to another server before replication does.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import trio
 
 from daemons.server.admission import Admission
+from daemons.server.bundle import Bundle
 from daemons.server.calls import Call, error_data
 from daemons.server.donor import Donor
 from daemons.server.drafts import Missing
@@ -20,12 +21,14 @@ from daemons.server.rationing import RateLimited
 from daemons.server.reads import Reads
 from daemons.server.rule_reads import RuleReads
 from daemons.server.rules import Rules
+from daemons.server.search import Search
 from daemons.server.writes import Writes
 from daemons.shared.replies import malformed_text
 from recado.protocol import codec
 from recado.protocol.buckets import Buckets
 from recado.protocol.errors import Malformed, Refused
-from recado.protocol.limits import ABSENCE_CHECKS_MAX, BUCKETS_MAX, COMMIT_ENTRIES_MAX
+from recado.protocol.limits import ABSENCE_CHECKS_MAX, BUCKETS_MAX, COMMIT_ENTRIES_MAX, DRAIN_MESSAGES_MAX
+from recado.protocol.messages import PublishMany
 from recado.wire.ports import Incoming, Listener
 from storage.replica import StorageError
 
@@ -38,7 +41,9 @@ PATIENCE_SECONDS = 0.5  # for the disk, before requests are served beside a grow
 BACKLOG_ENTRIES = 2 * COMMIT_ENTRIES_MAX  # beyond it nothing more is drained until a commit is done
 
 
-def client_services(writes: Writes, reads: Reads, rules: Rules, rule_reads: RuleReads) -> dict[str, Handler]:
+def client_services(
+    writes: Writes, reads: Reads, rules: Rules, rule_reads: RuleReads, search: Search
+) -> dict[str, Handler]:
     """What people and their programs may ask; in open mode anybody."""
     return {
         "login": writes.login,
@@ -52,6 +57,7 @@ def client_services(writes: Writes, reads: Reads, rules: Rules, rule_reads: Rule
         "get_publications": reads.history,
         "history_channel": reads.history,
         "history_messages": reads.history,
+        "search": search.search,
         "audit": reads.audit,
         "user_rule": rules.user_rule,
         "session_key": rules.keys.session_key,
@@ -93,6 +99,7 @@ class Requests:
         *,
         writes: Writes,
         reads: Reads,
+        search: Search,
         peers: PeerServices,
         donor: Donor,
         operations: Callable[[int], None],
@@ -102,9 +109,11 @@ class Requests:
         self._writes = writes
         rules, rule_reads = Rules(node, writes), RuleReads(node)
         self._admission = Admission(node, node.accounts, node.rationing)
-        self._clients: Mapping[str, Handler] = client_services(writes, reads, rules, rule_reads)
+        self._clients: Mapping[str, Handler] = client_services(
+            writes, reads, rules, rule_reads, search
+        )
         self._servers: Mapping[str, Handler] = server_services(peers, donor, rule_reads)
-        self._parked: list[Call] = []
+        self._parked: dict[object, list[Call]] = {}  # by request
         self._parking = trio.Event()
         self._absences = Buckets(rate=ABSENCES_PER_SECOND, burst=ABSENCES_BURST, most=BUCKETS_MAX)
         self._junk = node.tallies.of("request not understood", level="warning")
@@ -117,9 +126,11 @@ class Requests:
         while True:
             batch = await self._listener.receive_batch()
             self._node.refresh()
-            self._serve_batch(self._decode_batch(batch))
-            if self._node.commits.backlog > BACKLOG_ENTRIES:
-                await self._held_back()
+            for calls in self._slices(batch):
+                self._serve_batch(calls)
+                if self._node.commits.backlog > BACKLOG_ENTRIES:
+                    await self._held_back()
+                    self._node.refresh()
 
     async def _held_back(self) -> None:
         """Wait for commits, but not long: a disk that hangs must not silence reads, clocks and votes.
@@ -130,11 +141,18 @@ class Requests:
             while self._node.commits.backlog > BACKLOG_ENTRIES:
                 await self._node.commits.progress()
 
-    def _decode_batch(self, batch: list[Incoming]) -> list[Call]:
-        return [call for incoming in batch if (call := self._decoded(incoming)) is not None]
+    def _slices(self, batch: list[Incoming]) -> Iterator[list[Call]]:
+        """The calls of a batch, some hundreds at a time: a frame may carry as many as a batch has frames."""
+        calls: list[Call] = []
+        for incoming in batch:
+            calls += self._decoded(incoming)
+            if len(calls) >= DRAIN_MESSAGES_MAX:
+                yield calls
+                calls = []
+        yield calls  # perhaps none: error replies are to be sent
 
-    def _decoded(self, incoming: Incoming) -> Call | None:
-        """A call, or None after an error reply: every frame that has a sender is answered."""
+    def _decoded(self, incoming: Incoming) -> Sequence[Call]:
+        """The calls of one frame; none after an error reply: every frame that has a sender is answered."""
         node, principal = self._node, incoming.principal
         try:
             if incoming.body is None:
@@ -144,11 +162,13 @@ class Requests:
         except Malformed as error:
             node.clock.tick()
             self._not_understood(incoming, error)
-            return None
+            return ()
         except RateLimited as limited:
             self._too_much(incoming, limited)
-            return None
-        return Call(asked, incoming.envelope, node.replies, principal)
+            return ()
+        if isinstance(asked.data, PublishMany):
+            return Bundle(asked, incoming.envelope, node.replies, principal).parts
+        return (Call(asked, incoming.envelope, node.replies, principal),)
 
     def _not_understood(self, incoming: Incoming, error: Malformed) -> None:
         try:
@@ -212,12 +232,15 @@ class Requests:
 
     def _park(self, call: Call) -> bool:
         node, who = self._node, call.principal
+        if (together := self._parked.get(call.request)) is not None:
+            together.append(call)
+            return True
         if not node.peers or node.draining or len(self._parked) >= ABSENCE_CHECKS_MAX:
             return False
         key = b"" if who.role == "broker" else who.key or who.address  # a broker asks for many
         if key and self._absences.take(key, now=node.batch_now):
             return False
-        self._parked.append(call)
+        self._parked[call.request] = [call]
         self._parking.set()
         return True
 
@@ -244,7 +267,8 @@ class Requests:
 
     def serve_parked(self, most: int = ABSENCE_CHECKS_MAX) -> None:
         """Serve those who have waited longest with what is here now; on the way out, everybody."""
-        calls, self._parked = self._parked[:most], self._parked[most:]
+        longest = [*self._parked][:most]
+        calls = [call for request in longest for call in self._parked.pop(request)]
         self._node.refresh()
         for call in calls:
             call.checked = True

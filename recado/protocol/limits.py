@@ -88,6 +88,24 @@ BACKUP_MANIFEST_BYTES_MAX: Final = 8 * MIB  # what a backup says of itself: a ve
 BACKUP_PARTS_MAX: Final = 64  # settings and keys in one backup
 MERGE_ENTRIES: Final = 2000  # own entries put into a peer's snapshot at a time
 
+# Search --------------------------------------------------------------------------------------
+SEARCH_TEXT_BYTES_MAX: Final = 512  # what is searched for
+SEARCH_TERMS_MAX: Final = 16  # words, phrases and beginnings in it
+SEARCH_PREFIX_CHARACTERS_MIN: Final = 3  # before a star
+SEARCH_MESSAGES_MAX: Final = 200  # one page of what was found
+SEARCH_MESSAGES_DEFAULT: Final = 50  # if no `limit` is asked for
+SEARCH_SECONDS: Final = 0.25  # one search; what it has by then is told as a part
+SEARCH_WAITING_MAX: Final = 64  # searches that wait for the one under way; beyond it: `busy`
+SEARCH_WAITING_PER_CLIENT_MAX: Final = 8  # of one key or address; beyond it: `busy`
+SEARCH_HIDDEN_CHANNELS_MAX: Final = 64  # left out by the index; more are left out afterwards
+SEARCH_WAIT_SECONDS: Final = 2.0  # a search that has waited longer is not begun: `busy`
+SEARCH_SLICE_ENTRIES: Final = 2000  # put into the index at a time
+SEARCH_SHARE: Final = 0.5  # of the time at most is spent on the index,
+SEARCH_SHARE_BUSY: Final = 0.25  # and of a busy server's
+SEARCH_BUSY_ENTRIES_PER_SECOND: Final = 1000.0  # committed make a server busy: then the index waits,
+SEARCH_LAG_ENTRIES_MAX: Final = 50_000  # unless it is so far behind
+SEARCH_ROOM_BYTES_MIN: Final = 64 * MIB  # beside the reserve; with less the index does not grow
+
 # Loops ---------------------------------------------------------------------------------------
 DRAIN_MESSAGES_MAX: Final = 256  # taken from one socket per wake
 SUBSCRIPTIONS_PER_CLIENT_MAX: Final = 1024  # channels of one subscription in the library
@@ -101,11 +119,14 @@ LARGE_REPLY_BYTES: Final = 64 * KIB  # from here on replies are also bounded by 
 LARGE_REPLIES_BYTES_QUEUED_MAX: Final = 16 * MIB  # to one client that does not read; beyond it: dropped
 LISTENER_REQUESTS_QUEUED_MAX: Final = 256  # of one client; beyond it TCP holds the client back
 PUBLICATIONS_QUEUED_MAX: Final = 10_000  # to one subscriber that does not read; beyond it: dropped
-PUBLICATIONS_OF_RUN_MAX: Final = 64  # that share a frame in secured mode
+PUBLISHES_OF_REQUEST_MAX: Final = 256  # that share one request; beyond it: refused
+PUBLICATIONS_OF_RUN_MAX: Final = 64  # that share a frame
 RUN_BYTES_MAX: Final = 16 * KIB  # of them, unless one alone is larger: slow subscribers cost no more by runs
 MEMORY_REQUESTS_QUEUED_MAX: Final = 8192  # at one listener of the in-memory network; beyond it: refused
 RELEASED_ADDRESSES_MAX: Final = 64  # remembered, to wait for when they are bound again
 TOPIC_FRAME_BYTES_MAX: Final = 1024  # a subscription at the broker; larger ones close the connection
+TOPICS_WANTED_MAX: Final = 65_536  # a publisher knows of; beyond it: it takes everything for wanted
+SUBSCRIPTIONS_HEARD_MAX: Final = 10_000  # and ended ones, before a publisher goes on with its publications
 
 # Secured connections -------------------------------------------------------------------------
 USER_ID_BYTES_MAX: Final = 255  # what ZAP can tell of who is at the other end

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from recado.protocol.limits import PUBLISHES_OF_REQUEST_MAX
+
 Timestamp = int | float | str | None  # seconds, milliseconds, ISO 8601, or missing
 Identifier = Any  # bytes, str or None; `names.identifier` checks (msgspec has no such union)
 Number = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # a seq or a stamp: exact in a double and in SQLite
@@ -121,6 +123,21 @@ class Publish(Write, frozen=True, kw_only=True):
     user: str
     channel: str
     message: str
+
+
+class PublishMany(Request, frozen=True, kw_only=True):
+    """Many publishes of one user: (channel, text, id) each, kept in this order, at one level.
+
+    Each is accepted or refused by itself and has its own answer in the reply's `answers`, in this order: a
+    map that, laid over the reply's other fields, is what the publish alone would have been answered.
+    """
+
+    user: str
+    level: str | None = None
+    items: Annotated[
+        list[tuple[str, str, Identifier]],
+        msgspec.Meta(min_length=1, max_length=PUBLISHES_OF_REQUEST_MAX),
+    ]
 
 
 class Message(Write, frozen=True, kw_only=True):

@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
 from recado.protocol.identities import Identities, User
-from recado.protocol.messages import CreateChannel, History, Login, Message, Publish, Request
+from recado.protocol.messages import CreateChannel, History, Login, Message, Publish, PublishMany, Request
 from recado.protocol.publications import COMMON_TOPICS, DIRECT, parse_topic
 from recado.protocol.rule_messages import AuditLog, ChannelInfo, ChannelRule, Invite, UserRule
+from recado.protocol.searching import Search
 
 
 class Role(StrEnum):
@@ -48,12 +49,14 @@ SERVER_POLICY: Final[Mapping[str, frozenset[Role]]] = {
     "channels": PEOPLE,
     "channel": PEOPLE,
     "publish": PEOPLE,
+    "publish_many": PEOPLE,  # each as `publish`
     "message": PEOPLE,
     "history": PEOPLE,
     "get_messages": PEOPLE,
     "get_publications": PEOPLE,
     "history_channel": PEOPLE,
     "history_messages": PEOPLE,
+    "search": PEOPLE,  # what `history` would tell
     "audit": PEOPLE,
     "user_rule": PEOPLE,  # one's own keys; others' only operators, see `may_rule`
     "channel_rule": PEOPLE,  # `channel_rules` says who may what in which channel
@@ -173,7 +176,7 @@ def claimed(data: Request) -> str | None:
     Of a history of direct messages that is whose they are: nobody reads another's, operators neither.
     """
     match data:
-        case Login() | Publish() | CreateChannel() | UserRule() | ChannelRule() | Invite():
+        case Login() | Publish() | PublishMany() | CreateChannel() | UserRule() | ChannelRule() | Invite():
             return data.user
         case ChannelInfo() | AuditLog():
             return data.user
@@ -181,6 +184,8 @@ def claimed(data: Request) -> str | None:
             return data.src
         case History() if data.channel is None:
             return data.user if data.user is not None else data.username
+        case Search():
+            return data.user
     return None
 
 

@@ -18,6 +18,7 @@ from recado.protocol.messages import (
     Names,
     PreVote,
     Publish,
+    PublishMany,
     Rank,
     Release,
     Replicate,
@@ -35,6 +36,7 @@ from recado.protocol.rule_messages import (
     UserRule,
     Whois,
 )
+from recado.protocol.searching import Search
 
 REQUESTS: Mapping[str, type[Request]] = {
     "login": Login,
@@ -42,12 +44,14 @@ REQUESTS: Mapping[str, type[Request]] = {
     "channel": CreateChannel,
     "channels": Names,
     "publish": Publish,
+    "publish_many": PublishMany,
     "message": Message,
     "history": History,
     "get_messages": History,
     "get_publications": History,
     "history_channel": History,
     "history_messages": History,
+    "search": Search,
     "audit": Audit,
     "user_rule": UserRule,
     "session_key": SessionKey,

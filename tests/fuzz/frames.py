@@ -21,6 +21,7 @@ VALID: dict[str, dict[str, Any]] = {
     "channel": {"channel": "novo", "user": "ana", "id": "x", "private": False},
     "channels": {"session": {}},
     "publish": {"user": "ana", "channel": "geral", "message": "oi", "id": b"2", "level": "local"},
+    "publish_many": {"user": "ana", "items": [["geral", "oi", b"2"], ["geral", "já", None]], "level": None},
     "message": {"src": "ana", "dst": "bia", "message": "oi", "id": b"3", "level": "local"},
     "history": {"channel": "geral", "since": {}, "before": None, "limit": 5, "session": {}, "peer": "bia"},
     "get_messages": {"username": "ana"},

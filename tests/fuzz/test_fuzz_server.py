@@ -25,8 +25,8 @@ fuzzed = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-WRITES = {"login", "channel", "publish", "message", "replicate", "user_rule", "channel_rule", "invite",
-          "session_key"}  # fmt: skip
+WRITES = {"login", "channel", "publish", "publish_many", "message", "replicate", "user_rule", "channel_rule",
+          "invite", "session_key"}  # fmt: skip
 
 
 def state(server: Running) -> tuple[Any, ...]:

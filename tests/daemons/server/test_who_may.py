@@ -36,6 +36,7 @@ def fields(service: str, me: str) -> dict[str, Any]:
         "login": {"user": me},
         "channel": {"channel": f"canal de {me}"[:20], "user": me},
         "publish": {"user": me, "channel": "geral", "message": "oi"},
+        "publish_many": {"user": me, "items": [["geral", "oi", None], ["geral", "oi", b"2"]]},
         "message": {"src": me, "dst": "ana", "message": "oi"},
         "history": {"channel": "geral"},
         "get_messages": {"username": me},
@@ -96,6 +97,7 @@ async def test_every_service_for_every_role(autojump_clock: trio.abc.Clock, role
 NAMED = {
     "channel": "user",
     "publish": "user",
+    "publish_many": "user",
     "message": "src",
     "get_messages": "username",
     "history_messages": "user",
