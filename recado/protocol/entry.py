@@ -15,7 +15,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -40,11 +40,11 @@ SEQ_LIMIT = 2**53
 KIND_MAX = 65_535
 ORIGINS_REMEMBERED = 1024  # whose form need not be looked at again
 WALL_MS_LIMIT = 2**48
-_blake2b = hashlib.blake2b
+_new_hash = hashlib.blake2b(digest_size=HASH_BYTES).copy  # its parameters are read once, not at each hash
 _ORIGIN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NODE_NAME_CHARACTERS_MAX - 1}}}\.[0-9a-f]{{16}}")
 
 
-class Head(NamedTuple):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """The last entry of an origin as far as somebody has it."""
 
     seq: int
@@ -60,11 +60,14 @@ _Fields = tuple[
     Literal[1], str, int, int, int, int, bytes | None, bytes | None, Any, int, bytes, bytes | None
 ]
 _read_header = msgspec.msgpack.Decoder(_Fields).decode
+_write_header = msgspec.msgpack.Encoder().encode  # shortest encodings, as those of `codec.pack`
 
 
 def hash16(*parts: bytes) -> bytes:
     """BLAKE2b of the concatenation, 16 bytes."""
-    return _blake2b(b"".join(parts), digest_size=HASH_BYTES).digest()
+    state = _new_hash()
+    state.update(b"".join(parts))
+    return state.digest()
 
 
 def origin_name(node: str, randomness: bytes) -> str:
@@ -99,14 +102,16 @@ def seal(
     """Make the entry that follows `previous` in its origin's log."""
     seq = previous.seq + 1
     digest = hash16(body)
-    header = encode_header(origin, seq, lamport, wall_ms, kind, author, id, target, prev, digest, extra)
+    header = _write_header(
+        (HEADER_VERSION, origin, seq, lamport, wall_ms, kind, author, id, target, prev, digest, extra)
+    )
     chained = hash16(previous.hash, header)
     return Entry(origin, seq, lamport, wall_ms, kind, author, id, target, prev, body, extra, header, chained)
 
 
 def encode_header(*fields: Any) -> bytes:
     """The canonical header of the eleven fields that follow the version."""
-    return codec.pack((HEADER_VERSION, *fields))
+    return _write_header((HEADER_VERSION, *fields))
 
 
 def parse(header: bytes, body: bytes, previous: Head) -> Entry:
@@ -133,7 +138,7 @@ def _parse_sound(header: bytes, body: bytes, previous: Head) -> Entry | None:
         or not 0 <= prev < seq < SEQ_LIMIT
         or not (0 <= wall_ms < WALL_MS_LIMIT and 0 < kind <= KIND_MAX)
         or _bytes_problem(origin, author, id_, target, extra) is not None
-        or codec.pack(fields) != header
+        or _write_header(fields) != header
     ):
         return None
     chained = hash16(previous.hash, header)
@@ -146,7 +151,8 @@ def parse_carefully(header: bytes, body: bytes, previous: Head) -> Entry:
         fields = codec.unpack(header, frame_bytes_max=HEADER_BYTES_MAX)
     except Malformed as error:
         raise InvalidEntry(f"header: {error.reason}") from None
-    if type(fields) is not list or len(fields) != 12 or fields[0] != HEADER_VERSION:
+    # `true` and 1.0 equal 1, but have other bytes, which no row would remember.
+    if type(fields) is not list or len(fields) != 12 or (type(fields[0]), fields[0]) != (int, HEADER_VERSION):
         raise InvalidEntry("header is not an array of 12 beginning with 1")
     if codec.pack(fields) != header:
         raise InvalidEntry("header is not in canonical encoding")

@@ -79,6 +79,7 @@ class ReplicationLog:
         head = self.heads.get(origin, EMPTY)
         if not head.lamport < lamport < LAMPORT_LIMIT:
             raise InvalidEntry(f"stamp {lamport} after {head.lamport}")
+        kind = int(kind)  # as peers read it; whatever handles an enumeration's member takes longer
         entry = seal(
             head,
             origin=origin,

@@ -1,6 +1,7 @@
 """Entries: canonical bytes, the chain, and what is refused (A2, A10, A15, A35)."""
 
 import dataclasses
+import hashlib
 
 import msgpack
 import pytest
@@ -118,6 +119,31 @@ def test_a_body_of_another_entry_is_invalid() -> None:
     """The header's hash vouches for the body."""
     with pytest.raises(InvalidEntry, match="hash"):
         parse(entry().header, b"something else", EMPTY)
+
+
+@pytest.mark.parametrize("version", [True, 1.0, 2, None], ids=str)
+def test_the_version_is_the_number_one(version: object) -> None:
+    """What equals one in Python but has other bytes is refused: no row would remember those."""
+    fields = codec.unpack(entry().header)
+    with pytest.raises(InvalidEntry):
+        parse(codec.pack([version, *fields[1:]]), PLAIN["body"], EMPTY)  # type: ignore[arg-type]
+
+
+_FIELD = st.one_of(
+    st.none(), st.integers(-(2**63), 2**64 - 1), st.text(max_size=70), st.binary(max_size=70_000)
+)
+
+
+@given(st.lists(_FIELD, min_size=11, max_size=11))
+def test_headers_have_the_shortest_encodings(fields: list[object]) -> None:
+    """The header's own encoder makes the bytes that every other part of the protocol is packed in."""
+    assert encode_header(*fields) == codec.pack((1, *fields)) == msgpack.packb((1, *fields))
+
+
+@given(st.lists(st.binary(max_size=5000), max_size=3))
+def test_a_hash_is_that_of_all_its_parts(parts: list[bytes]) -> None:
+    """BLAKE2b with a digest of 16 bytes over the concatenation, whatever was hashed before."""
+    assert hash16(*parts) == hashlib.blake2b(b"".join(parts), digest_size=16).digest()
 
 
 @given(st.binary(max_size=300), st.binary(max_size=40))
