@@ -202,6 +202,18 @@ class Disk(Section, frozen=True, kw_only=True):
     ] = 5.0
 
 
+class Search(Section, frozen=True, kw_only=True):
+    """Searching the messages of a server for words."""
+
+    enabled: Annotated[
+        bool,
+        Meta(
+            description="Keep the index `search.db` beside the replica, about a third of its size. Without it "
+            "the server refuses searches; what there is of an index is removed."
+        ),
+    ] = True
+
+
 class Timings(Section, frozen=True, kw_only=True):
     """Every interval of a server. The same on all servers of a cluster."""
 
@@ -301,6 +313,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     security: Security = Security()
     limits: Limits = Limits()
     disk: Disk = Disk()
+    search: Search = Search()
     timings: Timings = Timings()
     log: Log = Log()
     observe: Observe = Observe()

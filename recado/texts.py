@@ -89,6 +89,12 @@ ERRORS: dict[str, Text] = {
     "storage_full": Text("Disco cheio; nada foi guardado", "Disk full; nothing was kept"),
     "busy": Text("Ocupado, tente de novo em instantes", "Busy, try again in a moment"),
     "snapshot_gone": Text("Cópia não existe mais; peça outra", "That copy is gone; ask for another"),
+    "search_off": Text("Este servidor não faz buscas", "This server does not search"),
+    "search_empty": Text("Diga pelo menos uma palavra para buscar", "Name at least one word to search for"),
+    "search_too_long": Text("Busca longa demais", "Too much to search for"),
+    "search_too_short": Text(
+        "Antes do asterisco, pelo menos três letras", "At least three letters before the star"
+    ),
     "behind": Text("Este servidor ainda não tem o que você já viu", "This server lacks what you have seen"),
     "unavailable": Text("Nenhum servidor responde agora", "No server answers at the moment"),
     "indeterminate": Text(

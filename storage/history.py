@@ -4,7 +4,7 @@ Read-only, from committed data.  Order is (lamport, origin, seq).
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from recado.protocol.limits import HISTORY_SCAN_ENTRIES_MAX
@@ -25,6 +25,9 @@ _STRETCH: Final = f"{_SELECT} where e.number = ? and e.seq > ? and e.seq <= ? an
 _LATEST: Final = """select e.target, o.origin, e.seq, e.lamport
     from entry e cross join origin o on o.number = e.number
     where e.kind = ? and e.shown order by e.lamport desc limit ?"""
+# By stamp and origin, which no two entries share.
+_AT: Final = f"{_SELECT} where e.kind = ? and e.lamport = ? and e.number = ? and e.shown"
+_TO_OR_FROM: Final = " and (+e.target = ? or +e.author = ?)"
 _MESSAGE_BYTES = 160  # what the fields beside the text take in a page, at most about that
 
 
@@ -135,6 +138,35 @@ class Page:
             self._bytes_left -= size
         self.entries_left -= end - first
         return end
+
+
+def messages_at(
+    db: sqlite3.Connection,
+    *,
+    numbers: Mapping[str, int],
+    kind: int,
+    spots: Iterable[tuple[int, str]],
+    user: bytes | None,
+    peer: bytes | None,
+) -> list[MessageRow]:
+    """The messages of that kind with these (stamp, origin), as far as they are shown.
+
+    Of direct messages only those to or from the user id `user`, and the same of `peer` if it is given.
+    """
+    if kind == Kind.USER_MESSAGE and user is None:
+        raise ValueError("whose direct messages?")
+    ends = [uid for uid in (user, peer) if uid is not None]
+    if user == peer:  # to oneself
+        text, parameters = f"{_AT} and +e.target = ? and +e.author = ?", [user, user]
+    else:
+        text, parameters = _AT + _TO_OR_FROM * len(ends), [uid for uid in ends for _ in range(2)]
+    if kind == Kind.CHANNEL_MESSAGE:
+        text, parameters = _AT, []
+    found: list[MessageRow] = []
+    for lamport, origin in spots:
+        rows = db.execute(text, (kind, lamport, numbers.get(origin, -1), *parameters))
+        found += map(MessageRow._make, rows.fetchall())
+    return found
 
 
 def last_heads(db: sqlite3.Connection, *, messages_max: int) -> list[tuple[str | bytes, str, int]]:

@@ -1,7 +1,7 @@
 """What people read of a replica: names, lists, messages, and the content of a plain `sync`."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from recado.protocol.vector import Vector
@@ -57,6 +57,24 @@ class ReadsForPeople:
         with self._guard():
             return history.last_messages(
                 self._reader, channel=channel, user=user, peer=peer, before=before, limit=limit
+            )
+
+    def messages_at(
+        self,
+        kind: int,
+        spots: Iterable[tuple[int, str]],
+        *,
+        user: bytes | None = None,
+        peer: bytes | None = None,
+    ) -> list[MessageRow]:
+        """The shown messages of that kind with these (stamp, origin): what a search has found.
+
+        Of direct messages only those to or from the user id `user` (with `peer` only).
+        """
+        numbers = self._derived.numbers
+        with self._guard():
+            return history.messages_at(
+                self._reader, numbers=numbers, kind=kind, spots=spots, user=user, peer=peer
             )
 
     def last_heads(self, *, messages_max: int) -> list[tuple[str | bytes, str, int]]:

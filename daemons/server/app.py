@@ -19,6 +19,7 @@ from daemons.server.election import Elections
 from daemons.server.file_watch import FileWatch
 from daemons.server.heartbeat import Heartbeat
 from daemons.server.in_force import InForce
+from daemons.server.indexing import Indexing
 from daemons.server.node import Node, Surroundings
 from daemons.server.old_logs import OldLogs
 from daemons.server.peer_records import PeerRecords
@@ -27,6 +28,7 @@ from daemons.server.reads import Reads
 from daemons.server.replication import Replication
 from daemons.server.requests import Requests
 from daemons.server.scrub import Scrub
+from daemons.server.search import Search
 from daemons.server.writes import Writes
 from daemons.shared.logging import Logger
 from recado.config import Config
@@ -71,11 +73,14 @@ class Server:
         writes = Writes(node)
         scrub = Scrub(node, askers)
         donor = Donor(node)
+        indexing = Indexing(node)
+        search = Search(node, indexing)
         self.requests = requests = Requests(
             node,
             self.listener,
             writes=writes,
             reads=Reads(node),
+            search=search,
             peers=PeerServices(node, writes, self.elections, gate),
             donor=donor,
             operations=rounds.operations,
@@ -98,6 +103,8 @@ class Server:
             PeerRecords(node, offsets_ms=rounds.offsets_ms).run,
             DiskWatch(node, changed=lambda slow: self.elections.disk_is(slow=slow)).run,
             donor.run,
+            indexing.run,
+            search.run,
             Bootstrap(node, askers).run,
             scrub.run,
             scrub.repair,

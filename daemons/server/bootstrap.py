@@ -195,6 +195,11 @@ class Bootstrap:
             await trio.lowlevel.checkpoint()
         with trio.CancelScope(shield=True):
             await node.surroundings.aside(candidate.flush)
+        async with node.let_go():
+            await self._exchange(candidate)
+
+    async def _exchange(self, candidate: Candidate) -> None:
+        node = self._node
         node.commits.paused = True
         try:
             while not node.commits.at_rest:

@@ -1,6 +1,7 @@
 """What the tasks of one server share: who it is, its clocks, its log, and what is made of them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from random import Random
 from typing import Any
 
@@ -149,6 +150,9 @@ class Node:
         self.doors: Callable[[], dict[str, Any]] = dict  # what `status` says of connections and refusals
         self.damage: Callable[[], int] = lambda: 0  # how many entries wait for their repair
         self.catch_up: Callable[[], Awaitable[None]] = _nothing_to_catch_up
+        self.search_state: Callable[[], dict[str, object] | None] = lambda: None  # of the index; None: none
+        self.repaired: Callable[[Sequence[Entry]], None] = lambda _entries: None  # these were put right
+        self.let_go: Callable[[], AbstractAsyncContextManager[None]] = nullcontext  # of the replica's file
 
     def _open_community(self) -> None:
         """Users, channels and their rules, which follow every commit."""

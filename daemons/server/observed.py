@@ -41,6 +41,7 @@ FAMILIES: Final = (
         "gauge",
         "When the last backup was made of this one; 0: never.",
     ),
+    Family("recado_search_lag_entries", "gauge", "Log entries that the search index lacks."),
     Family("recado_damaged_entries", "gauge", "Entries that wait for their repair from a peer."),
     Family("recado_refused_runs_total", "counter", "Runs of entries refused for their signature."),
     Family("recado_runs_put_off_total", "counter", "Runs of entries stamped too far ahead to be taken yet."),
@@ -80,6 +81,9 @@ def _log(node: Node) -> Iterator[Sample]:
     yield Sample("recado_log_entries", sum(durable.values()))
     yield Sample("recado_log_origins", len(durable))
     yield Sample("recado_lamport_clock", node.clock.value)
+    search = node.search_state()
+    if search is not None and isinstance(search["lag"], int):
+        yield Sample("recado_search_lag_entries", search["lag"])
     yield Sample("recado_damaged_entries", node.damage())
     yield Sample("recado_refused_runs_total", node.refused_runs)
     yield Sample("recado_runs_put_off_total", node.put_off.runs)

@@ -174,6 +174,7 @@ class Scrub:
             entries = await self._fetched(name, asker, origin, first, last)
             if entries and await self._replaced(entries):
                 node.entries.repaired(entries)
+                node.repaired(entries)
                 node.log.info("entries repaired", origin=origin, first=first, last=entries[-1].seq, peer=name)
                 return entries[-1].seq == last
         node.log.error("damaged entries that no peer can give now", origin=origin, first=first, last=last)

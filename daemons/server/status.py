@@ -45,6 +45,7 @@ def describe(node: Node) -> dict[str, Any]:
         "disk": node.disk_state,
         "room": None if node.meters.room is None else node.meters.room._asdict(),
         "security": _security(node),
+        "search": node.search_state(),
     }
 
 
