@@ -126,11 +126,13 @@ class Requests:
         while True:
             batch = await self._listener.receive_batch()
             self._node.refresh()
-            for calls in self._slices(batch):
+            frames = iter(batch)
+            while calls := self._decode_batch(frames):
                 self._serve_batch(calls)
                 if self._node.commits.backlog > BACKLOG_ENTRIES:
                     await self._held_back()
                     self._node.refresh()
+            self._node.replies.flush()  # of frames that were no requests
 
     async def _held_back(self) -> None:
         """Wait for commits, but not long: a disk that hangs must not silence reads, clocks and votes.
@@ -141,15 +143,14 @@ class Requests:
             while self._node.commits.backlog > BACKLOG_ENTRIES:
                 await self._node.commits.progress()
 
-    def _slices(self, batch: list[Incoming]) -> Iterator[list[Call]]:
-        """The calls of a batch, some hundreds at a time: a frame may carry as many as a batch has frames."""
+    def _decode_batch(self, frames: Iterator[Incoming]) -> list[Call]:
+        """The calls of the next frames, some hundreds: a frame may carry as many as a batch has frames."""
         calls: list[Call] = []
-        for incoming in batch:
+        for incoming in frames:
             calls += self._decoded(incoming)
             if len(calls) >= DRAIN_MESSAGES_MAX:
-                yield calls
-                calls = []
-        yield calls  # perhaps none: error replies are to be sent
+                break
+        return calls
 
     def _decoded(self, incoming: Incoming) -> Sequence[Call]:
         """The calls of one frame; none after an error reply: every frame that has a sender is answered."""
