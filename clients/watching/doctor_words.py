@@ -200,6 +200,16 @@ DOCTOR_WORDS: dict[str, Text] = {
         "node.name copiado para outro host; pare um deles agora",
         "node.name was copied to another host; stop one of them now",
     ),
+    "doctor.shared_host": Text(
+        "{most} dos {members} membros estão neste host, e um quorum é {quorum} ({hosts})",
+        "{most} of the {members} members are on this host, and a quorum is {quorum} ({hosts})",
+    ),
+    "doctor.shared_host.cause": Text(
+        "o que foi confirmado com quorum pode estar só neste host; ponha o mesmo número de servidores em "
+        "cada um de três hosts ou mais",
+        "what was acknowledged at quorum may be on this host alone; put the same number of servers on each "
+        "of three hosts or more",
+    ),
     "doctor.no_coordinator": Text(
         "{names} não conhecem coordenador ({count} de {members} membros respondem)",
         "{names} know no coordinator ({count} of {members} members answer)",

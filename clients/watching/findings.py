@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from clients.watching.mending import Mending
 from clients.watching.values import Answer, Survey
+from recado.protocol.domains import losable
 from recado.protocol.limits import MIB
 from recado.values import optional, whole
 
@@ -52,6 +53,7 @@ def diagnose(survey: Survey, *, cluster: str | None = None) -> list[Finding]:
         *_versions(native, mending),
         *_leaders(native, mending),
         *_members(native, mending),
+        *_hosts(survey),
         *_logs(survey, native, mending),
         *_brokers(survey, mending),
         *_reference(survey, mending),
@@ -221,6 +223,29 @@ def _members(native: list[Answer], mending: Mending) -> Iterator[Finding]:
             where = ", ".join(one.address for one in native if one.name == name)
             facts = {"addresses": where, "count": count}
             yield Finding(case="split_view.twice", subject=name, facts=facts)
+
+
+def _hosts(survey: Survey) -> Iterator[Finding]:
+    """A quorum that one host can be alone: then it is no promise for the day on which that host dies."""
+    hosts = survey.hosts()
+    if hosts and losable(hosts.values()) == 0:
+        members = sum(hosts.values())
+        yield Finding(
+            case="shared_host",
+            subject=max(sorted(hosts), key=lambda host: hosts[host]),
+            facts={
+                "most": max(hosts.values()),
+                "members": members,
+                "quorum": members // 2 + 1,
+                "hosts": told_hosts(hosts),
+            },
+            mend=("recado member list",),
+        )
+
+
+def told_hosts(hosts: Mapping[str, int]) -> str:
+    """Hosts with their numbers of members."""
+    return " ".join(f"{host}={count}" for host, count in sorted(hosts.items()))
 
 
 def _logs(survey: Survey, native: list[Answer], mending: Mending) -> Iterator[Finding]:

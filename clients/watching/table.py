@@ -4,8 +4,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from clients.watching.findings import told_hosts
 from clients.watching.lines import age, columns, milliseconds, sized
 from clients.watching.values import Answer, Survey
+from recado.protocol.domains import losable, sparable
 from recado.protocol.printable import printable
 from recado.texts import Texts
 from recado.values import optional, whole
@@ -35,6 +37,9 @@ def summary(survey: Survey, say: Texts) -> list[str]:
     if not answering:
         return lines
     lines.append(_leader(survey, say))
+    if hosts := survey.hosts():
+        lost, away = losable(hosts.values()), sparable(hosts.values())
+        lines.append(say("status.hosts", hosts=told_hosts(hosts), lost=lost, away=away))
     spread = (survey.leading.real("spread_ms") if survey.leading else None, _spread(survey.skews()))
     lines.append(say("status.clocks", shown=_plain_ms(spread[0]), system=_plain_ms(spread[1])))
     modes = sorted({optional(one.table("security"), "mode", str) or "?" for one in answering})

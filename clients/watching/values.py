@@ -6,6 +6,8 @@ from math import isfinite
 from statistics import median
 from typing import Any, Literal
 
+from recado.contradictions import is_loopback
+from recado.protocol.domains import members_by_host
 from recado.values import optional, texts, whole
 
 # Why nobody answered: nothing listens there; no packet came back; no such host; it listens and says
@@ -100,6 +102,23 @@ class Survey:
         known = {one.name: one.skew_seconds for one in self.answering if one.skew_seconds is not None}
         middle = median(known.values()) if known else 0.0
         return {name: skew - middle for name, skew in known.items()}
+
+    def hosts(self) -> dict[str, int]:
+        """How many members each host has, by the addresses that the servers themselves use.
+
+        {} where each has a host of its own, or all are on this machine's loopback: a laboratory.
+        """
+        members = {name for one in self.answering for name in one.names("members")}
+        where = {one.name: one.address for one in self.servers if one.name in members}
+        for one in self.answering:
+            for peer in one.rows("peers"):
+                name, address = optional(peer, "name", str), optional(peer, "address", str)
+                if name in members and address:
+                    where[name] = address
+        counts = members_by_host(where.values())
+        if len(counts) == len(where) or all(is_loopback(address) for address in where.values()):
+            return {}
+        return counts
 
     def lags(self) -> dict[str, int]:
         """How many entries each server has not confirmed, as the peer says that misses most."""

@@ -17,6 +17,10 @@ WATCHING_WORDS: dict[str, Text] = {
         "several are called coordinator: {names}; see `recado doctor`",
     ),
     "status.no_leader": Text("nenhum coordenador conhecido", "no coordinator is known"),
+    "status.hosts": Text(
+        "membros por host: {hosts}; com quorum nada se perde com {lost} deles, e escritas seguem sem {away}",
+        "members by host: {hosts}; at quorum nothing is lost with any {lost}, writes go on without any {away}",
+    ),
     "status.clocks": Text(
         "relógios: mostrados, desvio de {shown}; dos sistemas, {system}",
         "clocks: as shown {shown} apart, of the systems {system}",
