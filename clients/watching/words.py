@@ -18,8 +18,8 @@ WATCHING_WORDS: dict[str, Text] = {
     ),
     "status.no_leader": Text("nenhum coordenador conhecido", "no coordinator is known"),
     "status.hosts": Text(
-        "membros por host: {hosts}; com quorum nada se perde com {lost} deles, e escritas seguem sem {away}",
-        "members by host: {hosts}; at quorum nothing is lost with any {lost}, writes go on without any {away}",
+        "membros por host: {hosts}; com quorum {lost} podem se perder, e escritas seguem sem {away}",
+        "members by host: {hosts}; at quorum any {lost} may be lost, and writes go on without any {away}",
     ),
     "status.clocks": Text(
         "relógios: mostrados, desvio de {shown}; dos sistemas, {system}",
