@@ -15,7 +15,7 @@ import trio
 from secured_world import FORMER
 
 from recado.protocol import codec, names
-from recado.protocol.entry import EMPTY, origin_name, run_fields, seal
+from recado.protocol.entry import EMPTY, Head, origin_name, run_fields, seal
 from recado.protocol.limits import LAMPORT_LIMIT
 from recado.protocol.messages import Entry, Kind
 from recado.wire.ports import Principal, WireError
@@ -38,7 +38,7 @@ def forged_log(origin: str, count: int = 3) -> list[Entry]:
             head, origin=origin, lamport=n + 1, wall_ms=1, kind=Kind.CHANNEL_MESSAGE, author=names.uid("ana"),
             id=None, target="geral", prev=0, body=FORGED.encode(),
         )  # fmt: skip
-        head = head._replace(seq=entry.seq, lamport=entry.lamport, hash=entry.hash)
+        head = Head(entry.seq, entry.lamport, entry.hash)
         entries.append(entry)
     return entries
 

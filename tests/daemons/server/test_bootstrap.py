@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import trio
 
+from recado.protocol.entry import EMPTY
 from recado.protocol.limits import STRANGER_SECONDS
 from recado.protocol.messages import Entry
 from recado.settings import Disk
@@ -141,7 +142,7 @@ async def test_one_fork_is_not_hidden_by_a_snapshot(autojump_clock: trio.abc.Clo
         await cluster.start("server-1", store=store)
         behind = await cluster.start("server-2", store=stored("server-2", forked))
         await until(lambda: bool(behind.sink.named("no snapshot could be taken, going on in pages")))
-        await until(lambda: behind.store.heads().get(ORIGIN, (0,))[0] == COUNT)
+        await until(lambda: behind.store.heads().get(ORIGIN, EMPTY).seq == COUNT)
         assert behind.store.heads()[OTHER].hash == forked[-1].hash
 
 
