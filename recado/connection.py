@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 
+from recado.bundles import Bundles
 from recado.copies import KnownCopies
 from recado.course import Answer, Course, Patience
 from recado.failures import Busy, Closed, refusal
@@ -60,6 +61,7 @@ class Connection:
         self.direct_topic: bytes | None = None  # of this user's direct messages, as a login has told
         self.session = Session()
         self.copies = KnownCopies()
+        self._bundles = Bundles(servers.background, self.stamps)
         self._insist_at = 0.0  # when reads insist again on what nobody covered
         self.lacking: Vector = {}  # what the latest read could not cover, though it was seen before
         self._trips = RoundTrips(seconds_min=patience.quick_seconds, seconds_max=patience.attempt_seconds)
@@ -193,21 +195,24 @@ class Connection:
 
     async def _carry_out(self, course: Course, addresses: list[str]) -> Outcome | None:
         """Do what the machine says; None if the list of servers has changed after a round in vain."""
+        now = anyio.current_time()
         retry = Retry(
             addresses,
             request_id=course.data.get("id") or b"",
             write=course.write,
-            now=anyio.current_time(),
+            now=now,
             random=self._random.random,
-            timings=self.patience.timings(course.left()),
+            timings=self.patience.timings(max(0.0, course.deadline - now)),
             first=course.elsewhere,
             patience=lambda server: self._trips.timeout(course.kind_at(server)),
         )
         while retry.deadline is not None:
-            await anyio.sleep_until(retry.deadline)
-            for effect in retry.tick(anyio.current_time()):
+            if retry.deadline > now:
+                await anyio.sleep_until(retry.deadline)
+                now = anyio.current_time()
+            for effect in retry.tick(now):
                 if isinstance(effect, Send):
-                    await self._attempt(course, retry, effect)
+                    now = await self._attempt(course, retry, effect, began=now)
             course.possibly_kept |= retry.possibly_kept
             if retry.outcome is None and retry.attempt and retry.attempt % len(addresses) == 0:
                 await self._give_in(course)
@@ -229,36 +234,46 @@ class Connection:
         self._insist_at = anyio.current_time() + INSIST_SECONDS
         course.session.clear()
 
-    async def _attempt(self, course: Course, retry: Retry, send: Send) -> None:
-        """Send once, and tell the machine what came of it."""
-        reply, began = None, anyio.current_time()
-        with anyio.move_on_after(send.deadline_seconds):
-            try:
-                asker = await self.servers.asker(send.server)
-                data = {**course.data, **self.stamps.told()}
-                if not course.write:
-                    data["session"] = course.session
-                reply = codec.decode_reply(await asker.ask(codec.encode(course.service, data)))
-            except WireError as error:
-                course.note(send.server, str(error))
-                retry.unreachable(send.attempt, now=anyio.current_time())
-                return
-            except Malformed as error:
-                course.unreadable = True
-                course.note(send.server, f"unreadable reply: {error.reason}")
-                retry.no_answer(send.attempt, now=anyio.current_time())
-                return
+    async def _attempt(self, course: Course, retry: Retry, send: Send, *, began: float) -> float:
+        """Send once, at the time `began`, and tell the machine what came of it.  Gives the time then."""
+        reply = None
+        try:
+            with anyio.CancelScope(deadline=began + send.deadline_seconds):
+                reply = await self._sent(course, send.server)
+        except WireError as error:
+            now = anyio.current_time()
+            course.note(send.server, str(error))
+            retry.unreachable(send.attempt, now=now)
+            return now
+        except Malformed as error:
+            now = anyio.current_time()
+            course.unreadable = True
+            course.note(send.server, f"unreadable reply: {error.reason}")
+            retry.no_answer(send.attempt, now=now)
+            return now
+        now = anyio.current_time()
         if reply is None:
             course.note(send.server, "no answer")
             self._trips.silent(course.kind_at(send.server))
-            retry.no_answer(send.attempt, now=anyio.current_time())
-        else:
-            if not reply.failed:
-                self._trips.answered(course.kind_at(send.server), anyio.current_time() - began)
-            self._judge(course, retry, send, reply)
+            retry.no_answer(send.attempt, now=now)
+            return now
+        if not reply.failed:
+            self._trips.answered(course.kind_at(send.server), now - began)
+        self._judge(course, retry, send, reply, now=now)
+        return now
 
-    def _judge(self, course: Course, retry: Retry, send: Send, reply: Reply) -> None:
-        data, now = reply.data, anyio.current_time()
+    async def _sent(self, course: Course, server: str) -> Reply:
+        """The reply, however long it takes."""
+        asker = await self.servers.asker(server)
+        if course.service == "publish":
+            return await self._bundles.publish(asker, course.data)
+        data = {**course.data, **self.stamps.told()}
+        if not course.write:
+            data["session"] = course.session
+        return codec.decode_reply(await asker.ask(codec.encode(course.service, data)))
+
+    def _judge(self, course: Course, retry: Retry, send: Send, reply: Reply, *, now: float) -> None:
+        data = reply.data
         self.stamps.heard(data)
         self.members = members_told(data) or self.members
         course.acks = max(course.acks, whole(data.get("acks")) or 0)

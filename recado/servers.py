@@ -46,7 +46,7 @@ class Servers:
     ) -> None:
         self._learn = learn
         self._network = network
-        self._background = background
+        self.background = background  # what runs beside the requests, for as long as they may be made
         self._reference = reference
         self._random = random
         self._addresses = list(dict.fromkeys(given))[:KNOWN_SERVERS_MAX]
@@ -74,8 +74,9 @@ class Servers:
         end = self._ends.get(address)
         if end is None:
             end = self._ends[address] = _End()
-            self._background.start(self._hold_open, address, end)
-        await end.ready.wait()
+            self.background.start(self._hold_open, address, end)
+        if not end.ready.is_set():
+            await end.ready.wait()
         if end.asker is None:
             raise WireError(end.problem)
         return end.asker

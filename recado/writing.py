@@ -66,14 +66,17 @@ class Writing:
     ) -> tuple[Receipt, Mapping[str, Any]]:
         """The receipt, and all that the reply says."""
         ident = self._mint() if id is None else checked_id(id)
-        began = anyio.current_time()
+        waited_seconds = 0.0
         asked = Level(level) if level is not None else self._level
-        asked = asked or await self._usual_level(deadline_seconds)
+        if asked is None:
+            began = anyio.current_time()
+            asked = await self._usual_level(deadline_seconds)
+            waited_seconds = anyio.current_time() - began
         answer = await self._connection.write(
             service,
             {**fields, "id": ident, "level": str(asked)},
             deadline_seconds=deadline_seconds,
-            waited_seconds=anyio.current_time() - began,
+            waited_seconds=waited_seconds,
         )
         receipt = values.receipt(
             answer.data,

@@ -15,7 +15,7 @@ from anyio.abc import TaskStatus
 
 from recado.protocol import codec
 from recado.protocol.errors import Malformed
-from recado.protocol.messages import Asked, CreateChannel, History, Login, Message, Publish
+from recado.protocol.messages import Asked, CreateChannel, History, Login, Message, Publish, PublishMany
 from recado.wire.memory import MemoryNetwork
 from recado.wire.ports import Incoming, Network, Outgoing, Publication, Publisher
 
@@ -54,6 +54,8 @@ class FakeServer:
         self.plain = False  # as another project's server: no history, no fields of ours
         self.sessions: list[Any] = []  # of every request
         self.acks = 2  # told of every write
+        self.many = True  # knows requests that carry many publishes
+        self.refuse_texts: dict[str, Fields] = {}  # publishes of these texts, with these errors
         self.behind = False  # has not got what readers have seen
         self.names_page: int | None = None  # so many names in one reply
         self.unknown: set[str] = set()  # users whose registration has not arrived: `?` in histories
@@ -124,10 +126,25 @@ class FakeServer:
             case "status" if not self.plain:
                 told = {"of": self.shared.of, "coordinator": "server-3", "brokers": self.shared.brokers}
                 return {"status": "OK", "server": self.name, **told}
+            case "publish_many" if self.many:
+                return self._publish_many(asked)
             case "sync":
                 logins = [{"username": name, "timestamp": 1} for name in sorted(self.shared.users)]
                 return {"logins": logins, "channels": sorted(self.shared.channels), "more": False}
-        return {"status": "erro", "message": "serviço desconhecido"}
+        code = {} if self.plain else {"code": "service_unknown"}
+        return {"status": "erro", "message": "serviço desconhecido", **code}
+
+    def _publish_many(self, asked: Asked) -> Fields:
+        """Each as if it had come alone; what all answers have alike is told once."""
+        many: PublishMany = asked.data  # type: ignore[assignment]
+        answers = []
+        for channel, text, ident in many.items:
+            one = Publish(user=many.user, channel=channel, message=text, id=ident, level=many.level)
+            answers.append(dict(self._write(Asked("publish", one, asked.clock))))
+        first, *others = answers
+        alike = {k: v for k, v in first.items() if all(k in a and a[k] == v for a in others)}
+        rest = [{k: v for k, v in answer.items() if k not in alike} for answer in answers]
+        return {**alike, "answers": rest}
 
     def _names(self, what: str, names: Fields, asked: Asked) -> Fields:
         after = getattr(asked.data, "after", None)
@@ -147,6 +164,8 @@ class FakeServer:
         if ident is not None and ident in self.shared.replies:
             return self.shared.replies[ident]
         refusal = self._refusal(asked)
+        if isinstance(refusal, dict):
+            return {"status": "erro", **refusal}
         if refusal is not None:
             return {"status": "erro", "message": refusal[1], **({} if self.plain else {"code": refusal[0]})}
         status = self._keep(asked)
@@ -158,9 +177,11 @@ class FakeServer:
         self.shared.replies[ident] = data
         return data
 
-    def _refusal(self, asked: Asked) -> tuple[str, str] | None:
+    def _refusal(self, asked: Asked) -> tuple[str, str] | Fields | None:
         shared = self.shared
         match asked.data:
+            case Publish(message=text) if text in self.refuse_texts:
+                return self.refuse_texts[text]
             case Login(user=user) if user in shared.users:
                 return ("user_taken", "Usuário já existe")
             case CreateChannel(channel=channel) if channel in shared.channels:

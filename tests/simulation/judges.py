@@ -98,20 +98,19 @@ def own_order(history: History, states: Sequence[FinalState], losses: Sequence[f
     for state in states:
         rows = (*state.views.channel_messages, *state.views.user_messages)
         shown = {(row.author, row.to, row.message): (row.lamport, row.origin, row.seq) for row in rows}
-        last: dict[str, Operation] = {}
+        said: dict[str, list[Operation]] = {}
         for op in history.acknowledged:
             key = shown.get((op.user, op.target, op.text))
             if key is None:
                 continue
-            before = last.get(op.user)
-            earlier = None if before is None else shown[before.user, before.target, before.text]
-            if before is not None and earlier is not None and earlier >= key:
+            earlier = said.setdefault(op.user, [])
+            before = next((b for b in reversed(earlier) if b.ended is None or b.ended <= op.begun), None)
+            place = None if before is None else shown[before.user, before.target, before.text]
+            if before is not None and place is not None and place >= key:
                 gone = sum(at >= before.begun for at in losses)
-                if earlier != before.key and gone >= copies(before.level, len(states)):
-                    last[op.user] = op
-                    continue
-                complaints.append(f"{state.server} shows {_told(op)} before {_told(before)}")
-            last[op.user] = op
+                if place == before.key or gone < copies(before.level, len(states)):
+                    complaints.append(f"{state.server} shows {_told(op)} before {_told(before)}")
+            earlier.append(op)
     return complaints
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from world import World
 
 BROKERS = ("tcp://broker:5558",)
+VOICES_MAX = 5
 
 
 class LibraryClient:
@@ -86,6 +88,25 @@ class LibraryClient:
         if op.service == "publish":
             return await chat.publish(op.target, op.text, level=op.level, id=op.id)
         return await chat.message(op.target, op.text, level=op.level, id=op.id)
+
+
+class Chorus(LibraryClient):
+    """Says most things along with others at the same moment, each by a task of its own.
+
+    So they go in one request, the way of bots and bridges, and through storms with it.
+    """
+
+    async def write(
+        self, service: str, *, target: str = "", text: str = "", level: Level = Level.LOCAL
+    ) -> Operation:
+        """One operation; if it is a publish, with up to `VOICES_MAX` more beside it."""
+        said = partial(super().write, service, target=target, level=level)
+        if service != "publish":
+            return await said(text=text)
+        async with trio.open_nursery() as nursery:
+            for n in range(self._random.randint(0, VOICES_MAX)):
+                nursery.start_soon(partial(said, text=f"{text}, voice {n}"))
+            return await said(text=text)
 
 
 @asynccontextmanager

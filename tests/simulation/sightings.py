@@ -17,6 +17,7 @@ from daemons.server.election import Elections
 from daemons.server.node import Node
 from daemons.server.peer_services import PeerServices
 from daemons.server.replication import Peer
+from recado.bundles import Bundle
 from recado.protocol.entry import ident, origin_node
 from recado.protocol.messages import Kind
 from recado.protocol.subscription import Subscription
@@ -80,6 +81,12 @@ _LOOKOUTS: tuple[tuple[Any, str, str, Found], ...] = (
     (peer_services, "take_runs", "an own old origin pulled back", _own_past),
     (replication, "take_runs", "an own old origin pulled back", _own_past),
     (Server, "give_up_waiting", "a drain with an entry on one disk only", _unconfirmed),
+    (
+        Bundle,
+        "take",
+        "publishes that shared a request",
+        lambda taken, bundle, _reply: bool(taken) and len(bundle.items) > 1,
+    ),
     (Subscription, "audited", "an audit released what a disk had lost", lambda found, *_, **__: bool(found)),
 )  # fmt: skip
 
@@ -168,6 +175,7 @@ EXPECTED: dict[str, int] = {
     "a fork detected": 100,
     "a larger epoch while leading": 50,
     "a lease that ran out": 50,
+    "publishes that shared a request": 5,
 }
 
 

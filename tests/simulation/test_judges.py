@@ -65,9 +65,9 @@ def sound_states() -> list[FinalState]:
 
 
 def operation(service: str, id: bytes, target: str, text: str = "", level: Level = Level.LOCAL) -> Operation:
-    """One that was acknowledged at the time 10."""
+    """One that was begun and acknowledged at the time 9."""
     op = Operation(service=service, user="ana", target=target, text=text, id=id, level=level, begun=9.0)
-    op.outcome, op.ended = "acknowledged", 10.0
+    op.outcome, op.ended = "acknowledged", 9.0
     return op
 
 
@@ -170,6 +170,14 @@ def test_an_order_turned_round_is_seen() -> None:
     history = sound_history()
     history.operations[2:] = reversed(history.operations[2:])
     assert len(judges.own_order(history, sound_states())) == 3
+
+
+def test_what_was_said_at_the_same_time_has_no_order() -> None:
+    """K7: a message begun before the other was acknowledged may stand on either side of it."""
+    history = sound_history()
+    history.operations[2:] = reversed(history.operations[2:])
+    history.operations[2].ended = 9.5
+    assert judges.own_order(history, sound_states()) == []
 
 
 @pytest.mark.parametrize(

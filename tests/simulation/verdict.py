@@ -10,7 +10,7 @@ import trio
 from adversary import NAMES, Gang
 from deterministic import run_history
 from final_state import FinalState, read
-from library_people import LibraryClient, Listener
+from library_people import Chorus, LibraryClient, Listener
 from liveness import Watch
 from plans import Plan, plan
 from sessions import SessionClient
@@ -36,7 +36,7 @@ FLOODED_LINK_MESSAGES_MAX = 300  # a second: two floods at once, and all the res
 # A member whose promises take two seconds to keep stands again and again, and deposes who leads.
 UNSTEADY = {"slow disk": 0.6}
 CLOCK_STEP_SECONDS = 5.0
-PEOPLE = (SessionClient, LibraryClient, PlainClient, LibraryClient)
+PEOPLE = (SessionClient, LibraryClient, PlainClient, Chorus)
 QUORUM_AT_MOST = (Level.LOCAL, Level.QUORUM)
 ROOM = "room"  # where the listener listens; chatters speak there too
 
