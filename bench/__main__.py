@@ -14,7 +14,7 @@ import msgspec
 import trio
 import zmq
 
-from bench import plots, report, suites
+from bench import plots, report, suites, targets
 from bench.serving import HERE
 from bench.suites import FULL_ROUNDS, MEASURES, QUICK_ROUNDS, SUITE, Plan
 from recado import __version__
@@ -41,7 +41,7 @@ def machine() -> dict[str, Any]:
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("what", type=click.Choice([*MEASURES, "all", "report"]), nargs=-1)
+@click.argument("what", type=click.Choice([*MEASURES, "all", "report", "targets"]), nargs=-1)
 @click.option("--quick", is_flag=True, help="Few and short rounds: all of it in less than ten minutes.")
 @click.option("--rounds", type=click.IntRange(1, 100), help=f"{FULL_ROUNDS}, or {QUICK_ROUNDS} if quick.")
 @click.option("--seconds", type=click.FloatRange(0.1, 60), help="Of each load: 1.0, or 0.8 if quick.")
@@ -61,6 +61,13 @@ def machine() -> dict[str, Any]:
     help="Another checkout of Recado: its server takes turns with this one's, without peers.",
 )
 @click.option("--json", "to", type=click.Path(path_type=Path), default=RESULTS, help="Where the JSON is.")
+@click.option(
+    "--also",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="More JSON for `report` and `targets`: what it has and the first has not.",
+)
+@click.option("--add", is_flag=True, help="What else was measured before stays in the JSON.")
 @click.option("--plots", "pictures", type=click.Path(path_type=Path), help="Draw PNGs there.")
 def main(
     what: tuple[str, ...],
@@ -72,16 +79,18 @@ def main(
     directory: tuple[Path, ...],
     against: Path | None,
     to: Path,
+    also: tuple[Path, ...],
+    add: bool,
     pictures: Path | None,
 ) -> None:
     """Measure Recado beside its peers on this machine.  Numbers of different minutes do not compare.
 
-    `report` measures nothing: it writes the tables, and draws, from the JSON of an earlier run.
+    `report` and `targets` measure nothing: they write the tables, and draw, from the JSON of earlier runs.
     """
-    if what == ("report",):
-        results = json.loads(to.read_text("utf-8"))
+    if what in (("report",), ("targets",)):
+        results = _read(to, *also)
         click.echo(report.machine(results))
-        _lines(report.markdown(results))
+        _lines((report if what == ("report",) else targets).markdown(results))
     else:
         plan = Plan(
             quick=quick,
@@ -93,7 +102,7 @@ def main(
             rate=rate,
             to=to,
         )
-        results = _measure(_names(what, against), plan, to)
+        results = _measure(_names(what, against), plan, _read(to) if add and to.exists() else {})
     if pictures is not None:
         for file in plots.draw(results, pictures):
             click.echo(f"drawn: {file}")
@@ -102,14 +111,23 @@ def main(
 def _names(what: tuple[str, ...], against: Path | None) -> list[str]:
     if against is not None:
         return ["alone"]
-    named = [name for name in what if name not in ("all", "report")]
+    named = [name for name in what if name not in ("all", "report", "targets")]
     return list(dict.fromkeys([*SUITE, *named])) if not named or "all" in what else named
 
 
-def _measure(names: list[str], plan: Plan, to: Path) -> dict[str, Any]:
+def _read(*files: Path) -> dict[str, Any]:
+    """The results of all of them; of what several have, the first one's."""
+    found: dict[str, Any] = {}
+    for file in files:
+        found = json.loads(file.read_text("utf-8")) | found
+    return found
+
+
+def _measure(names: list[str], plan: Plan, before: dict[str, Any]) -> dict[str, Any]:
     """One after the other; what was measured is written as it comes, so that nothing is lost by Ctrl-C."""
-    results: dict[str, Any] = {"machine": machine()}
+    results = {**before, "machine": machine()}
     click.echo(report.machine(results))
+    to = plan.to
     to.parent.mkdir(parents=True, exist_ok=True)
     for name in names:
         click.echo(f"measuring: {name}", err=True)

@@ -27,13 +27,14 @@ BEFORE_SECONDS = 1.5
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """Whom to kill, and where clients are.  `own`: they are the killed node's."""
+    """Whom to kill, and where clients are.  `own`: they are the killed node's; `spared`: nobody is killed."""
 
     name: str
     contender: Contender
     victim: Callable[[Running], int]
     seconds: float
     own: bool = False
+    spared: bool = False
 
 
 class Gaps(msgspec.Struct, frozen=True):
@@ -57,11 +58,15 @@ class Failover(msgspec.Struct, frozen=True):
     left_out: list[str]
 
 
+OTHERS, OWN = "Recado, clients of other servers", "Recado, clients of the killed server"
+UNDISTURBED = "Recado, nobody killed"
+ETCD, JETSTREAM_R3 = "etcd, leader", "JetStream R3, stream's leader"
 KINDS = (
-    Kind("Recado, clients of other servers", recado.QUORUM, lambda _: 2, 4.0),
-    Kind("Recado, clients of the killed server", recado.QUORUM, lambda _: 2, 4.0, own=True),
-    Kind("etcd, leader", etcd.QUORUM, etcd.leader, 6.0),
-    Kind("JetStream R3, stream's leader", nats.THREE_COPIES, nats.leader, 10.0),
+    Kind(UNDISTURBED, recado.QUORUM, lambda _: 2, 4.0, spared=True),
+    Kind(OTHERS, recado.QUORUM, lambda _: 2, 4.0),
+    Kind(OWN, recado.QUORUM, lambda _: 2, 4.0, own=True),
+    Kind(ETCD, etcd.QUORUM, etcd.leader, 6.0),
+    Kind(JETSTREAM_R3, nats.THREE_COPIES, nats.leader, 10.0),
 )
 
 
@@ -107,7 +112,8 @@ def kill_once(command: list[str], directory: Path, kind: Kind) -> Load:
         )
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asking:
             time.sleep(BEFORE_SECONDS)
-            os.killpg(running.sessions[victim], signal.SIGKILL)
+            if not kind.spared:
+                os.killpg(running.sessions[victim], signal.SIGKILL)
             output, errors = asking.communicate(timeout=kind.seconds + 60)
         if asking.returncode:
             raise RuntimeError(f"{kind.name}: {errors.strip()}")

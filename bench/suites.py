@@ -45,10 +45,10 @@ class Plan(msgspec.Struct, frozen=True):
     rounds: int
     seconds: float
     directories: list[Path]
+    to: Path
     against: Path | None = None
     soak_seconds: float | None = None
     rate: float | None = None
-    to: Path | None = None
 
     @property
     def size(self) -> str:
@@ -123,9 +123,7 @@ def _failover(plan: Plan) -> Found:
 
 def _catch_up(plan: Plan) -> Found:
     entries, rounds = CATCH_UP_ENTRIES[plan.size], CATCH_UP_ROUNDS[plan.size]
-    return [
-        one for place in plan.directories for one in catchup.measure(place, entries=entries, rounds=rounds)
-    ], iter(())
+    return catchup.measure(plan.disk, entries=entries, rounds=rounds), iter(())
 
 
 def _history(plan: Plan) -> Found:
@@ -135,7 +133,7 @@ def _history(plan: Plan) -> Found:
 def _soak(plan: Plan) -> Found:
     seconds = plan.soak_seconds or SOAK_SECONDS[plan.size]
     rate = SOAK_PER_SECOND if plan.rate is None else plan.rate
-    to = None if plan.to is None else plan.to.with_suffix(".soak.json")
+    to = plan.to.with_suffix(".soak.json")
     part_seconds = min(PART_SECONDS[plan.size], max(seconds / 4, 1.0))
     return soak.measure(plan.disk, seconds=seconds, rate=rate, part_seconds=part_seconds, to=to), iter(())
 
