@@ -47,6 +47,7 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("outbox", "clients.outbox", "outbox", "Messages that wait to be confirmed: list, send, drop."),
     ("tail", "clients.look", "tail", "Show the last messages, and those that arrive."),
     ("history", "clients.look", "history", "Show a page of earlier messages."),
+    ("search", "clients.search", "search", "Find messages by their words."),
     ("sync", "clients.look", "sync", "Ask a server for all it has."),
     ("status", "clients.watching.status", "status", "Show who leads, and how every server is."),
     ("top", "clients.watching.top", "top", "Show that live."),

@@ -62,7 +62,8 @@ def channels(*, user: str | None, where: Where, as_json: bool) -> None:
     _names(run(do, where=where), what="channels", as_json=as_json)
 
 
-def _key(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Key | None:
+def place(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Key | None:
+    """A key as `--before` takes it."""
     if value is None:
         return None
     try:
@@ -87,7 +88,7 @@ def _key(_context: click.Context, _parameter: click.Parameter, value: str | None
     help="How many.",
 )
 @click.option(
-    "--before", callback=_key, metavar="KEY", help="Only those before this key (`earlier` of a page)."
+    "--before", callback=place, metavar="KEY", help="Only those before this key (`earlier` of a page)."
 )
 @user_option
 @where_options

@@ -155,6 +155,16 @@ WORDS: dict[str, Text] = {
         "{count} channels are left out: `tail -f` follows {most} at most; name those that you want",
     ),
     "look.sync": Text("o que {server} tem", "what {server} has"),
+    "search.none": Text("nada encontrado", "nothing found"),
+    "search.more": Text("há anteriores: --before {earlier}", "there are earlier ones: --before {earlier}"),
+    "search.partial": Text(
+        "a busca demorou demais: pode faltar algo; diga mais palavras, ou o canal",
+        "the search took too long: some may be missing; name more words, or the channel",
+    ),
+    "search.lag": Text(
+        "o índice do servidor ainda não tem os últimos {lag} registros",
+        "the server's index lacks the last {lag} entries as yet",
+    ),
     "talk.no_answer": Text("ninguém responde: {why}", "nobody answers: {why}"),
     "talk.nobody": Text(
         "ninguém escuta em {reference}; inicie um cluster com `recado up`, ou diga --server ou --reference",
@@ -231,6 +241,7 @@ WORDS: dict[str, Text] = {
   /private /public /moderated /resign
   /msg NOME TEXTO      mensagem direta ("nome com espaço")
   /history [N]         mensagens anteriores do canal
+  /search PALAVRAS     busca nos canais ("uma frase", começo*)
   /status  /menu  /quit
   … ainda não, ✓ um servidor guardou, ✓✓ a maioria, ✓✓✓ todos
   Tab completa, setas repetem""",
@@ -244,6 +255,7 @@ WORDS: dict[str, Text] = {
   /private /public /moderated /resign
   /msg NAME TEXT       direct message ("name with spaces")
   /history [N]         earlier messages of the channel
+  /search WORDS        find in the channels ("a phrase", begin*)
   /status  /menu  /quit
   … not yet, ✓ one server keeps it, ✓✓ most of them, ✓✓✓ all
   Tab completes, arrows repeat""",

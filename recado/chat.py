@@ -5,7 +5,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from recado import values
-from recado.community import Community
 from recado.connection import Connection
 from recado.failures import NameTaken, checked, checked_id
 from recado.keepsake import Keepsakes
@@ -15,12 +14,13 @@ from recado.protocol.errors import Refused
 from recado.protocol.limits import HISTORY_MESSAGES_DEFAULT
 from recado.protocol.messages import Level
 from recado.resuming import Cursor
+from recado.searching import Searches
 from recado.sending import Outbox
 from recado.subscriptions import OnChange, OnDenied, Subscription, Watching
 from recado.values import Key, Page, Receipt, Status, SyncPage
 
 
-class Chat(Community):
+class Chat(Searches):
     """A user's hands on the cluster; made by `connect`.  Tasks may share it."""
 
     def __init__(

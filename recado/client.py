@@ -62,6 +62,7 @@ from recado.outbox import Unsent
 from recado.protocol import names
 from recado.protocol.messages import Level
 from recado.resuming import Cursor
+from recado.searching import Found
 from recado.sending import Outbox, Sent
 from recado.servers import Servers
 from recado.standing import ChannelInfo, Deed, DeedPage, UserInfo, UserKey
@@ -90,6 +91,7 @@ __all__ = [
     "Deed",
     "DeedPage",
     "Forbidden",
+    "Found",
     "Indeterminate",
     "Key",
     "KeyUnknown",

@@ -208,7 +208,7 @@ class Search(Section, frozen=True, kw_only=True):
     enabled: Annotated[
         bool,
         Meta(
-            description="Keep the index `search.db` beside the replica, about a third of its size. Without it "
+            description="Keep the index `search.db` beside the replica, a third of its size. Without it "
             "the server refuses searches; what there is of an index is removed."
         ),
     ] = True

@@ -11,6 +11,7 @@ from clients.rules import deeds
 
 HISTORY_DEFAULT = 20
 HISTORY_MOST = 200
+DIRECT = ("--direct", "--diretas")
 PRIVATE = ("--private ", "--privado ")
 
 
@@ -96,6 +97,14 @@ class History:
 
 
 @dataclass(frozen=True)
+class Search:
+    """Find these words in all channels, or in one's direct messages."""
+
+    text: str
+    direct: bool = False
+
+
+@dataclass(frozen=True)
 class Status:
     pass
 
@@ -125,13 +134,14 @@ class Wrong:
 
 Intent = (
     Nothing | Say | Login | Users | Channels | Create | Join | Leave | Rule | Topic | Info | Direct | History
-    | Status | Help | Menu | Quit | Wrong
+    | Search | Status | Help | Menu | Quit | Wrong
 )  # fmt: skip
 
 ABOUT_USERS: tuple[str, ...] = tuple(f"/{word}" for word in deeds.ABOUT_USERS)
 ABOUT_CHANNELS: tuple[str, ...] = tuple(f"/{word}" for word in deeds.ABOUT_CHANNELS)
 COMMANDS: tuple[str, ...] = (
-    "/menu", "/login", "/users", "/channels", "/create", "/join", "/leave", "/msg", "/history", "/status",
+    "/menu", "/login", "/users", "/channels", "/create", "/join", "/leave", "/msg", "/history",
+    "/search", "/status",
     "/info", "/topic", *ABOUT_USERS, *ABOUT_CHANNELS, "/resign", "/help", "/quit",
 )  # fmt: skip
 ALIASES: Mapping[str, str] = {
@@ -161,6 +171,8 @@ ALIASES: Mapping[str, str] = {
     "/desistir": "/resign",
     "/historico": "/history",
     "/histórico": "/history",
+    "/buscar": "/search",
+    "/busca": "/search",
     "/estado": "/status",
     "/ajuda": "/help",
     "/?": "/help",
@@ -193,6 +205,8 @@ def interpret(line: str) -> Intent:
         return _ALONE[command]
     if command == "/history":
         return _history(rest)
+    if command == "/search":
+        return _search(rest)
     if command == "/msg":
         user, text = first_name(rest)
         return Direct(user, text) if user and text else Wrong("chat.usage", "/msg NAME TEXT")
@@ -238,6 +252,13 @@ def _history(rest: str) -> Intent:
     if not rest.isascii() or not rest.isdigit() or not 1 <= int(rest[:9]) <= HISTORY_MOST:
         return Wrong("chat.usage", f"/history 1…{HISTORY_MOST}")
     return History(int(rest))
+
+
+def _search(rest: str) -> Intent:
+    word, _, text = rest.partition(" ")
+    direct = word in DIRECT
+    text = text.strip() if direct else rest
+    return Search(text, direct) if text else Wrong("chat.usage", "/search [--direct] WORDS")
 
 
 def first_name(rest: str) -> tuple[str, str]:

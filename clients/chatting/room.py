@@ -28,6 +28,7 @@ from clients.chatting.interpreter import (
     Menu,
     Rule,
     Say,
+    Search,
     Status,
     Topic,
     Users,
@@ -37,6 +38,7 @@ from clients.chatting.interpreter import (
 from clients.chatting.menu import menu_numbers
 from clients.chatting.outbox import Outbox
 from clients.chatting.outcome import Outcome
+from clients.chatting.telling import notes, status_line
 from clients.chatting.vigil import Vigil
 from clients.ending import Ended
 from clients.options import Where
@@ -61,6 +63,7 @@ from recado.protocol.printable import printable
 from recado.texts import Texts
 
 BACKLOG = 10
+FOUND_MAX = 20
 MISSED_MAX = 50  # of what was said since the last time; the rest is in /history
 SEND_SECONDS = 7.0  # then a message waits in the outbox; while nobody answers at all, at once
 TICKS_SECONDS = 1.0
@@ -241,21 +244,13 @@ class Room:
             self._face.message("  ".join(shown) or self._say("chat.none"))
         elif isinstance(intent, History):
             await self._history(intent.count)
+        elif isinstance(intent, Search):
+            await self._search(intent)
         elif isinstance(intent, Info | Topic):
             await self._tell_of_channel(intent)
         elif isinstance(intent, Status):
             told = await chat.status()
-            lag = "?" if told.offset_ms is None else f"{told.offset_ms:g}"
-            self._face.message(
-                self._say(
-                    "chat.status",
-                    server=printable(told.server),
-                    coordinator=printable(told.coordinator or "?"),
-                    of="?" if told.of is None else told.of,
-                    clock=chat.clock,
-                    offset=lag,
-                )
-            )
+            self._face.message(status_line(told, self._say, clock=chat.clock))
             if self.user is not None:
                 count = len(chat.outbox.unsent)
                 tick = self.outbox.tick or "-"
@@ -342,6 +337,13 @@ class Room:
             return
         for message in await self._open().history(self.channel, limit=count):
             self._show(message)
+
+    async def _search(self, intent: Search) -> None:
+        found = await self._open().search(intent.text, direct=intent.direct, limit=FOUND_MAX)
+        for message in found:
+            self._show(message)
+        for note in notes(found, self._say):
+            self._face.notice(note)
 
     async def _say_here(self, text: str) -> None:
         channel, chat = self.channel, self._open()

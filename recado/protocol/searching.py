@@ -57,6 +57,12 @@ def terms(text: str) -> tuple[Term, ...]:
     return tuple(found)
 
 
+def searchable(text: str) -> str:
+    """The text as it is.  Raises `Refused` as `terms` does."""
+    terms(text)
+    return text
+
+
 def _term(piece: str) -> Term | None:
     """None if there is no letter or digit in it, which no index knows."""
     words = [word for word in "".join(c if _is_word(c) else " " for c in piece).split() if not _is_bare(word)]

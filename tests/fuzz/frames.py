@@ -28,6 +28,8 @@ VALID: dict[str, dict[str, Any]] = {
     "get_publications": {"channel": "geral", "before": [1, "x", 1]},
     "history_channel": {"channel": "geral"},
     "history_messages": {"user": "ana", "peer": "bia"},
+    "search": {"text": '"bom dia" caf*', "channel": "geral", "direct": False, "user": "ana", "peer": "bia",
+               "author": "bia", "before": [1, "x", 1], "limit": 5, "session": {}},
     "audit": {"have": {ORIGIN: 1}},
     "user_rule": {"user": "ana", "do": "revoke_key", "who": "ana", "key": "0" * 40, "role": "bot",
                   "token": "00", "reason": "x", "id": b"4", "ssh_key": "ssh-ed25519 AAAA", "ssh": "SHA256:x"},

@@ -2,11 +2,8 @@
 
 from typing import Any
 
-import pytest
-import trio
 
-from tests.daemons.server.people import OPERATOR, people
-from tests.daemons.server.server_bench import Running, bench, lone, until
+from tests.daemons.server.server_bench import Running, lone, until
 
 
 async def indexed(one: Running) -> None:
