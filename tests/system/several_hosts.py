@@ -105,9 +105,13 @@ class Unit:
         if code:
             raise RuntimeError(f"{self.name} ended with {code}:\n{self.log.read_text()[-2000:]}")
 
-    def kill(self) -> None:
+    def kill(self, *, wait: bool = True) -> None:
         self._process.kill()
-        self._process.wait()
+        if wait:
+            self._process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def reload(self) -> None:
         """SIGHUP; returns when it has been heeded."""
@@ -122,12 +126,22 @@ class Unit:
             raise RuntimeError(f"{self.name} did not take what it read:\n{self.log.read_text()[-2000:]}")
 
 
+def _drop_ins(root: Path, name: str) -> dict[str, str]:
+    """The environment that the drop-ins of a unit give it."""
+    files = (root / f"etc/systemd/system/{name.removesuffix('.service')}.service.d").glob("*.conf")
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    pairs = [line.removeprefix("Environment=") for line in lines if line.startswith("Environment=")]
+    return {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
+
+
 def _credentials(root: Path, node: str, *, server: bool) -> Path:
     """What the unit's `LoadCredential` lines hand to the daemon."""
     directory = root / "run" / node
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     store = root / "etc/credstore"
+    if not (store / "recado.cluster.key").exists():
+        return directory  # an open laboratory
     shutil.copy2(store / f"recado.{node}.key", directory / "node.key")
     if server:
         shutil.copy2(store / "recado.cluster.key", directory / "cluster.key")
@@ -195,10 +209,25 @@ class Hosts:
 
     def burn(self, host: str) -> None:
         """The host is gone, with all that was on it."""
-        for name, unit in [(where, unit) for where, unit in self._units.items() if where[0] == host]:
+        gone = [self._units.pop(place) for place in list(self._units) if place[0] == host]
+        for unit in gone:
+            unit.kill(wait=False)
+        for unit in gone:
             unit.kill()
-            del self._units[name]
         shutil.rmtree(self._root / host)
+
+    def freeze(self, host: str) -> None:
+        """Every daemon of the host stands still (SIGSTOP), as if cut off."""
+        for unit in self._of(host):
+            unit.send(signal.SIGSTOP)
+
+    def thaw(self, host: str) -> None:
+        """They go on where they were."""
+        for unit in self._of(host):
+            unit.send(signal.SIGCONT)
+
+    def _of(self, host: str) -> list[Unit]:
+        return [unit for (there, _), unit in self._units.items() if there == host]
 
     def close(self) -> None:
         self._server.shutdown()
@@ -263,8 +292,9 @@ class Hosts:
                 self._start(host, name)
 
     def _start(self, host: str, name: str) -> None:
-        environment = self.environment(host)
-        self._units[host, name] = Unit(name, root=self._root / host, environment=environment)
+        root = self._root / host
+        environment = {**_drop_ins(root, name), **self.environment(host)}
+        self._units[host, name] = Unit(name, root=root, environment=environment)
 
 
 # What each tool is: it asks the test, and carries out what `ssh` has to.
