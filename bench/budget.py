@@ -49,7 +49,7 @@ def budgets() -> dict[str, float]:
     return found
 
 
-def cost(directory: Path, shape: Shape, *, rounds: int, seconds: float) -> Cost:
+def cost(directory: Path, shape: Shape, *, rounds: int, seconds: float, protocol: str = "recado") -> Cost:
     """The median of a few rounds against one server, the unit measured before and after each."""
     command = generator.build()
     times, units = [], []
@@ -57,7 +57,7 @@ def cost(directory: Path, shape: Shape, *, rounds: int, seconds: float) -> Cost:
         for _ in range(rounds):
             unit = unit_us()
             before = server.processor_seconds()
-            load = generator.run(command, server.address, shape, seconds=seconds)
+            load = generator.run(command, server.address, shape, seconds=seconds, protocol=protocol)
             used = (server.processor_seconds() - before) / load.answered * 1e6
             times.append(used)
             units.append(used / ((unit + unit_us()) / 2))

@@ -43,7 +43,8 @@ class Timing(msgspec.Struct, frozen=True):
 
 class Length(msgspec.Struct, frozen=True):
     """A server on a log of so many entries.  `start_seconds`: until it serves, with the program's own
-    start; `indexed_seconds`: until a search finds all; memory after the start, and after all requests."""
+    start, the index of searches being there; `indexed_seconds`: until it was; memory after the start, and
+    after all requests."""
 
     entries: int
     replica_mib: float
@@ -69,9 +70,11 @@ def measure(directory: Path, *, sizes: list[int], pages: int = PAGES) -> list[Le
             replica_mib = log.grow(size).replica_mib
             made_seconds = time.monotonic() - made_from
             with Members(place, servers=1, furnished=False) as members:
+                indexed_seconds = trio.run(_until_indexed, members.endpoint(0))
+            with Members(place, servers=1, furnished=False) as members:
                 idle_mib = members.running().resident_mib()
                 started = members.start_seconds
-                timings, indexed_seconds = trio.run(_ask_all, members.endpoint(0), log, pages)
+                timings = trio.run(_ask_all, members.endpoint(0), log, pages)
                 asked_mib = members.running().resident_mib()
             found.append(
                 Length(
@@ -81,17 +84,13 @@ def measure(directory: Path, *, sizes: list[int], pages: int = PAGES) -> list[Le
     return found
 
 
-async def _ask_all(endpoint: str, log: LongLog, pages: int) -> tuple[list[Timing], float]:
+async def _ask_all(endpoint: str, log: LongLog, pages: int) -> list[Timing]:
     async with ZeroMQNetwork() as network, network.asker(f"tcp://{endpoint}") as asker:
-        indexed = await _until_indexed(asker)
-        timings = []
-        for kind, requests in _kinds(log, pages).items():
-            took = [await _timed(asker, *request) for request in requests]
-            timings.append(_timing(kind, took))
-        if indexed is not None:
-            for kind, searches in _searches(log, pages).items():
-                timings.append(_timing(kind, [await _timed(asker, "search", data) for data in searches]))
-    return timings, indexed or 0.0
+        await _indexed(asker)
+        return [
+            _timing(kind, [await _timed(asker, *request) for request in requests])
+            for kind, requests in (_kinds(log, pages) | _searches(log, pages)).items()
+        ]
 
 
 def _kinds(log: LongLog, pages: int) -> dict[str, list[tuple[str, dict[str, Any]]]]:
@@ -132,29 +131,36 @@ def _kinds(log: LongLog, pages: int) -> dict[str, list[tuple[str, dict[str, Any]
     }
 
 
-def _searches(log: LongLog, pages: int) -> dict[str, list[dict[str, Any]]]:
+def _searches(log: LongLog, pages: int) -> dict[str, list[tuple[str, dict[str, Any]]]]:
     random = Random(log.entries)
     rare, frequent, two = SEARCHES
     few = max(pages // 4, 1)
-    return {
-        rare: [{"text": str(random.randrange(log.entries // 10))} for _ in range(few)],
-        frequent: [{"text": f"w{random.randrange(1, 20)}"} for _ in range(few)],
-        two: [{"text": f"w{random.randrange(1, WORDS)} w{random.randrange(1, 50)}"} for _ in range(few)],
+    texts = {
+        rare: [str(random.randrange(log.entries // 10)) for _ in range(few)],
+        frequent: [f"w{random.randrange(1, 20)}" for _ in range(few)],
+        two: [f"w{random.randrange(1, WORDS)} w{random.randrange(1, 50)}" for _ in range(few)],
     }
+    return {kind: [("search", {"text": text}) for text in of] for kind, of in texts.items()}
 
 
-async def _until_indexed(asker: Asker) -> float | None:
-    """Seconds until a search says that nothing is missing any more; None if there is no such service."""
+async def _until_indexed(endpoint: str) -> float:
     start = time.monotonic()
-    while True:
-        reply = codec.decode_reply(await _asked(asker, "search", {"text": "w1"}))
-        if reply.failed:
-            return None
-        if not reply.data.get("behind"):
-            return time.monotonic() - start
-        if time.monotonic() - start > INDEXED_SECONDS:
-            raise RuntimeError(f"the search's index is still {reply.data['behind']} entries behind")
-        await trio.sleep(0.2)
+    async with ZeroMQNetwork() as network, network.asker(f"tcp://{endpoint}") as asker:
+        await _indexed(asker)
+    return time.monotonic() - start
+
+
+async def _indexed(asker: Asker) -> None:
+    """Until a search lacks nothing of the log.  Raises `RuntimeError` if that takes too long."""
+    with trio.move_on_after(INDEXED_SECONDS):
+        while True:
+            reply = codec.decode_reply(await _asked(asker, "search", {"text": "w1", "limit": 1}))
+            if not reply.failed and not reply.data["lag"]:
+                return
+            if reply.failed and reply.data.get("code") != "busy":
+                raise RuntimeError(f"a search was refused: {reply.data}")
+            await trio.sleep(0.5)
+    raise RuntimeError("the index of searches does not reach the end of the log")
 
 
 async def _asked(asker: Asker, service: str, data: dict[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 
 from bench import generator
 from bench.generator import Shape
+from bench.peers import recado
 from bench.serving import serving
 
 LOOP = "event loop, routing frames, everything else"
@@ -25,21 +26,22 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Steps(msgspec.Struct, frozen=True):
-    """All steps under one load."""
+    """All steps under one load, in requests of that form."""
 
     shape: str
+    protocol: str
     rate: float
     total_us: float
     steps: list[Step]
 
 
-def measure(directory: Path, *, shape: Shape, seconds: float) -> Steps:
-    """One load against a server that measures itself."""
+def measure(directory: Path, *, shape: Shape, seconds: float, protocol: str = recado.SHORT.protocol) -> Steps:
+    """One load against a server that measures itself; with `recado-many` of requests of many publishes."""
     with TemporaryDirectory(prefix="recado-steps-") as place:
         file = Path(place) / "steps.json"
         with serving(directory, module="bench.stepped_server", arguments=[str(file)]) as server:
             before = threads(server.pid)
-            load = generator.run(generator.build(), server.address, shape, seconds=seconds)
+            load = generator.run(generator.build(), server.address, shape, seconds=seconds, protocol=protocol)
             used = {n: us - before.get(n, 0.0) for n, us in threads(server.pid).items()}
         spent: dict[str, list[float]] = json.loads(file.read_text("utf-8"))
     count = load.answered
@@ -51,7 +53,7 @@ def measure(directory: Path, *, shape: Shape, seconds: float) -> Steps:
     steps.append(Step(LOOP, main - (sum(inside.values()) - commit)))
     steps.append(Step(OTHERS, max(0.0, sum(used.values()) / count - commit)))
     steps.append(Step(IO_THREAD, sockets))
-    return Steps(str(shape), load.rate, sum(step.processor_us for step in steps), steps)
+    return Steps(str(shape), protocol, load.rate, sum(step.processor_us for step in steps), steps)
 
 
 def threads(pid: int) -> dict[str, float]:
@@ -69,7 +71,8 @@ def threads(pid: int) -> dict[str, float]:
 def table(found: list[Steps]) -> Iterator[str]:
     """One block per load."""
     for steps in found:
-        yield f"Processor time of a publish, {steps.shape}, {steps.rate:,.0f}/s: {steps.total_us:.1f} us"
+        load = f"{steps.protocol} {steps.shape}, {steps.rate:,.0f}/s"
+        yield f"Processor time of a publish, {load}: {steps.total_us:.1f} us"
         for step in steps.steps:
             batch = f"{step.messages_per_call:6.0f} a call" if step.messages_per_call else ""
             yield f"  {step.name:46} {step.processor_us:6.2f} {batch}"

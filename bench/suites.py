@@ -23,6 +23,8 @@ from bench import (
     soak,
     steps,
 )
+from bench.generator import Shape
+from bench.peers import recado
 from bench.peers.base import Contender
 from bench.serving import HERE
 from bench.tables import publish_table
@@ -148,8 +150,10 @@ def _alone(plan: Plan) -> Found:
 
 
 def _steps(plan: Plan) -> Found:
+    one, many = recado.SHORT.protocol, recado.MANY.protocol
     found = [
-        steps.measure(plan.memory, shape=shape, seconds=2 * plan.seconds) for shape in publish.SHAPES[1:]
+        steps.measure(plan.memory, shape=shape, seconds=2 * plan.seconds, protocol=protocol)
+        for shape, protocol in ((Shape(8, 64), one), (Shape(8, 64), many), (Shape(64, 1), one))
     ]
     return found, steps.table(found)
 
@@ -185,6 +189,7 @@ MEASURES: Final[dict[str, Callable[[Plan], Found]]] = {
     "soak": _soak,
     "alone": _alone,
     "steps": _steps,
+    "profile": _steps,
     "encoding": _encoding,
     "security": _security,
     "scale": _scale,
