@@ -67,9 +67,9 @@ class Bundle:
         self.items: list[_Item] = []
         self.waiting = 0
         self.asked = False
-        self.answered = anyio.Event()
         self.failure: WireError | Malformed | None = None
-        self.scope = anyio.CancelScope()
+        self._answered: anyio.Event | None = None  # made for who waits: who is alone does not
+        self._scope: anyio.CancelScope | None = None  # while a request is out
         self._room = REQUEST_FRAME_BYTES_MAX - HEAD_BYTES
 
     def has_room(self, item: _Item) -> bool:
@@ -86,11 +86,32 @@ class Bundle:
         if not self.asked:
             self.items.remove(item)
             self._room += item.size
-        elif not self.waiting and not self.answered.is_set():
-            self.scope.cancel()
+        elif not self.waiting and self._scope is not None:
+            self._scope.cancel()
 
-    def take(self, reply: Reply) -> bool:
-        """Give everybody the answer; False if the reply says nothing of the publishes."""
+    async def answer(self) -> None:
+        """Return when `ask` is done."""
+        if self._answered is None:
+            self._answered = anyio.Event()
+        await self._answered.wait()
+
+    async def ask(self, frame: bytes) -> bool | None:
+        """Send the request and give everybody his answer; False if the server's says nothing of them.
+
+        None if there was none, as it could not be sent or read, or all have left.
+        """
+        understood = None
+        with anyio.CancelScope() as self._scope:
+            try:
+                understood = self._take(codec.decode_reply(await self.asker.ask(frame)))
+            except (WireError, Malformed) as error:
+                self.failure = error
+        self._scope = None
+        if self._answered is not None:
+            self._answered.set()
+        return understood
+
+    def _take(self, reply: Reply) -> bool:
         shared = {name: value for name, value in reply.data.items() if name != "answers"}
         answers = reply.data.get("answers")
         if answers is None and reply.failed and _code(reply) not in _NOT_OF_PUBLISHES:
@@ -130,7 +151,7 @@ class Bundles:
         bundle.join(item)
         try:
             if not first or await self._others_came(bundle):
-                await bundle.answered.wait()
+                await bundle.answer()
         finally:
             bundle.leave(item)
         if bundle.failure is not None:
@@ -155,19 +176,12 @@ class Bundles:
         bundle.asked = True
         if not bundle.items:
             return
+        understood = await bundle.ask(codec.encode("publish_many", self._fields(bundle)))
         address = bundle.key.address
-        with bundle.scope:
-            try:
-                frame = codec.encode("publish_many", self._fields(bundle))
-                if bundle.take(codec.decode_reply(await bundle.asker.ask(frame))):
-                    self._known.add(address)
-                else:
-                    self._send_alone(address)
-            except (WireError, Malformed) as error:
-                bundle.failure = error
-            bundle.answered.set()
-        if bundle.scope.cancelled_caught and address not in self._known:
-            self._send_alone(address)  # perhaps it doesn't answer what it doesn't know
+        if understood:
+            self._known.add(address)
+        elif understood is not None or address not in self._known:
+            self._send_alone(address)  # some don't even answer what they don't know
 
     def _fields(self, bundle: Bundle) -> dict[str, Any]:
         _, user, level = bundle.key

@@ -6,7 +6,8 @@ belongs to the attempt that is under way.  Every attempt carries the same id and
 Lamport stamp (increment before each send, `max` + 1 on receive).
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -34,6 +35,7 @@ from recado.wire.ports import WireError
 # Refusals that speak of the server and not of the request: another may carry it out.
 _ELSEWHERE = frozenset({"draining", "storage_full", "clock_exhausted", "behind"})
 
+_CLOSED = "the connection was closed while a request was under way"
 INSIST_SECONDS = 5.0  # between two reads that look everywhere for what nobody covered
 
 
@@ -157,16 +159,8 @@ class Connection:
     async def _ask(self, course: Course) -> Answer:
         if not self._open:
             raise Closed("the connection is closed")
-        with anyio.CancelScope() as scope:
-            self._under_way.add(scope)
-            try:
-                return await self._pursue(course)
-            finally:
-                self._under_way.discard(scope)
-        raise Closed("the connection was closed while a request was under way")
-
-    async def _pursue(self, course: Course) -> Answer:
-        await self._find_servers(course)
+        if self.servers.discoverable and not self.servers.addresses:
+            await self._while_open(self._find_servers(course))
         while True:
             addresses = self.servers.addresses
             outcome = await self._carry_out(course, addresses) if addresses else Outcome.UNANSWERED
@@ -174,6 +168,24 @@ class Connection:
                 return course.answer
             if outcome is not None:
                 raise course.verdict(outcome, members=self.members)
+
+    def _scope(self, deadline: float = math.inf) -> anyio.CancelScope:
+        """What `close` cancels; whoever waits in it takes it out of `_under_way`."""
+        scope = anyio.CancelScope(deadline=deadline)
+        if not self._open:
+            scope.cancel()
+        self._under_way.add(scope)
+        return scope
+
+    async def _while_open(self, wait: Awaitable[None]) -> None:
+        """Wait for it, but raise `Closed` as soon as the connection is."""
+        scope = self._scope()
+        try:
+            with scope:
+                return await wait
+        finally:
+            self._under_way.discard(scope)
+        raise Closed(_CLOSED)
 
     async def _find_servers(self, course: Course) -> None:
         """Ask the reference until it has listed some, or the time is up."""
@@ -208,16 +220,16 @@ class Connection:
         )
         while retry.deadline is not None:
             if retry.deadline > now:
-                await anyio.sleep_until(retry.deadline)
+                await self._while_open(anyio.sleep_until(retry.deadline))
                 now = anyio.current_time()
             for effect in retry.tick(now):
                 if isinstance(effect, Send):
                     now = await self._attempt(course, retry, effect, began=now)
             course.possibly_kept |= retry.possibly_kept
             if retry.outcome is None and retry.attempt and retry.attempt % len(addresses) == 0:
-                await self._give_in(course)
+                await self._while_open(self._give_in(course))
                 if self.servers.discoverable:
-                    await self._discover(course)
+                    await self._while_open(self._discover(course))
                     if set(self.servers.addresses) != set(addresses):
                         return None
         if not course.elsewhere:
@@ -236,9 +248,9 @@ class Connection:
 
     async def _attempt(self, course: Course, retry: Retry, send: Send, *, began: float) -> float:
         """Send once, at the time `began`, and tell the machine what came of it.  Gives the time then."""
-        reply = None
+        reply, scope = None, self._scope(began + send.deadline_seconds)
         try:
-            with anyio.CancelScope(deadline=began + send.deadline_seconds):
+            with scope:
                 reply = await self._sent(course, send.server)
         except WireError as error:
             now = anyio.current_time()
@@ -251,7 +263,11 @@ class Connection:
             course.note(send.server, f"unreadable reply: {error.reason}")
             retry.no_answer(send.attempt, now=now)
             return now
+        finally:
+            self._under_way.discard(scope)
         now = anyio.current_time()
+        if reply is None and not self._open:
+            raise Closed(_CLOSED)
         if reply is None:
             course.note(send.server, "no answer")
             self._trips.silent(course.kind_at(send.server))

@@ -9,7 +9,7 @@ import trio
 from faults import Fault
 
 from recado.protocol import codec, names
-from recado.protocol.entry import EMPTY, origin_name, run_fields, run_of, seal
+from recado.protocol.entry import EMPTY, Head, origin_name, run_fields, run_of, seal
 from recado.protocol.messages import Kind, Run
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _log(origin: str, id_: bytes, *, body: bytes) -> Run:
         "prev": 0,
     }
     one = seal(EMPTY, lamport=1, kind=Kind.CHANNEL_MESSAGE, body=body, **common)  # type: ignore[arg-type]
-    head = EMPTY._replace(seq=one.seq, lamport=one.lamport, hash=one.hash)
+    head = Head(one.seq, one.lamport, one.hash)
     two = seal(head, lamport=2, kind=UNKNOWN_KIND, body=b"later", **common)  # type: ignore[arg-type]
     return run_of([one, two], EMPTY.hash)
 

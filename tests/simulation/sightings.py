@@ -83,9 +83,9 @@ _LOOKOUTS: tuple[tuple[Any, str, str, Found], ...] = (
     (Server, "give_up_waiting", "a drain with an entry on one disk only", _unconfirmed),
     (
         Bundle,
-        "take",
+        "_take",
         "publishes that shared a request",
-        lambda taken, bundle, _reply: bool(taken) and len(bundle.items) > 1,
+        lambda taken, bundle, _reply: taken and len(bundle.items) > 1,
     ),
     (Subscription, "audited", "an audit released what a disk had lost", lambda found, *_, **__: bool(found)),
 )  # fmt: skip
