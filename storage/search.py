@@ -34,7 +34,7 @@ _TABLES: Final = (
     # seq, hash: up to where this origin's log is in the index, and the hash of the entry there.
     """create table source(
         slot integer primary key, origin text not null unique, seq int not null, hash blob not null)""",
-    "create table placed(number integer primary key, slot int not null)",
+    "create table placed(number integer primary key, slot int not null, lamport int not null)",
     """create virtual table words using fts5(said, direct, place,
         content='', columnsize=0, tokenize='unicode61 remove_diacritics 2')""",
     f"pragma user_version = {FORMAT}",
@@ -49,7 +49,7 @@ _INSERT: Final = "insert into words(rowid, said, direct, place)"
 _FIND: Final = """select group_concat(rowid) from (select rowid from words
     where words match ? and rowid < ? order by rowid desc limit ?)"""
 _REACHED: Final = "update source set seq = ?, hash = ? where slot = ?"
-_PLACED: Final = "select number, slot from placed where number between ? and ?"
+_PLACED: Final = "select number, slot, lamport from placed where number between ? and ?"
 _HASH: Final = """select e.hash from {log}.origin o cross join {log}.entry e on e.number = o.number
     where o.origin = ? and e.seq = ?"""
 
@@ -268,14 +268,18 @@ class Index:
         Should all be taken, one at the next smaller stamp where one is: it is found, and may be on the
         wrong side of a page's end.
         """
+        stamp = lamport
         while True:
-            first, last = (lamport << SLOT_BITS) + OWN_SLOTS, (lamport << SLOT_BITS) + _SLOTS - 1
-            taken = dict(self._writer.execute(_PLACED, (first, last)).fetchall())
+            first, last = (stamp << SLOT_BITS) + OWN_SLOTS, (stamp << SLOT_BITS) + _SLOTS - 1
+            rows = self._writer.execute(_PLACED, (first, last)).fetchall()
+            taken = {number: whose for number, *whose in rows}
             for number in range(first, last + 1):
-                if taken.get(number, slot) == slot:
-                    self._writer.execute("insert or replace into placed values(?, ?)", (number, slot))
+                if taken.get(number, [slot, lamport]) == [slot, lamport]:
+                    self._writer.execute(
+                        "insert or replace into placed values(?, ?, ?)", (number, slot, lamport)
+                    )
                     return number
-            lamport -= 1
+            stamp -= 1
 
     # Finding ----------------------------------------------------------------------------------
 
@@ -294,12 +298,14 @@ class Index:
         return spots, numbers[-1] if len(numbers) == most else None
 
     def _spot(self, number: int) -> Spot | None:
-        slot = number & (_SLOTS - 1)
+        slot, lamport = number & (_SLOTS - 1), stamp_of(number)
         if slot >= OWN_SLOTS:
-            row = self._reader.execute("select slot from placed where number = ?", (number,)).fetchone()
-            slot = -1 if row is None else row[0]
+            row = self._reader.execute(
+                "select slot, lamport from placed where number = ?", (number,)
+            ).fetchone()
+            slot, lamport = (-1, 0) if row is None else row
         origin = self._origins.get(slot)
-        return None if origin is None else Spot(number >> SLOT_BITS, origin)
+        return None if origin is None else Spot(lamport, origin)
 
     def interrupt(self) -> None:
         """End a `find` that is under way in another thread."""
