@@ -147,7 +147,7 @@ class Indexing:
         self._state = "following"
         start = node.surroundings.now()
         if not await self._slice():
-            return RETRY_SECONDS
+            return 0.0 if self._lost else RETRY_SECONDS
         took = node.surroundings.now() - start
         return max(PAUSE_SECONDS_MIN, took * (1 / (SEARCH_SHARE_BUSY if busy else SEARCH_SHARE) - 1))
 

@@ -20,7 +20,7 @@ from daemons.server.node import Surroundings
 from daemons.shared.logging import ListSink, get_logger
 from recado.config import Config
 from recado.protocol import codec
-from recado.settings import BrokerAddresses, Cluster, Disk, Member, Node, Server, Timings
+from recado.settings import BrokerAddresses, Cluster, Disk, Member, Node, Search, Server, Timings
 from recado.wire.memory import MemoryHost, MemoryNetwork, Transit
 from recado.wire.ports import Asker
 from storage.replica import Replica
@@ -29,6 +29,7 @@ BIRTH = 1_750_000_000.0  # wall time, in seconds since 1970, at time zero of the
 BROKER = BrokerAddresses(xsub="tcp://broker:5560", xpub="tcp://broker:5558")  # if a test forwards there
 DEFAULT_TIMINGS = Timings()
 DEFAULT_DISK = Disk()
+DEFAULT_SEARCH = Search()
 FAULT = "fault while serving"  # the log line of an error that no handler foresaw
 
 
@@ -40,7 +41,13 @@ def members(count: int) -> tuple[Member, ...]:
 
 
 def configured(
-    name: str, *, of: int, server: dict[str, Any], timings: Timings, disk: Disk = DEFAULT_DISK
+    name: str,
+    *,
+    of: int,
+    server: dict[str, Any],
+    timings: Timings,
+    disk: Disk = DEFAULT_DISK,
+    search: Search = DEFAULT_SEARCH,
 ) -> Config:
     """The configuration of one of `of` members, without reference."""
     all_of_them = members(of)
@@ -51,6 +58,7 @@ def configured(
         server=msgspec.structs.replace(Server(listen=address), **server),
         timings=timings,
         disk=disk,
+        search=search,
     )
 
 
@@ -155,6 +163,7 @@ class Bench:
         timings: Timings,
         transit: Transit | None,
         disk: Disk,
+        search: Search = DEFAULT_SEARCH,
     ) -> None:
         self.network = MemoryNetwork(transit)
         self.running: dict[str, Running] = {}
@@ -164,12 +173,14 @@ class Bench:
         self._server = server
         self._timings = timings
         self._disk = disk
+        self._search = search
 
     async def start(
         self, name: str, *, store: Replica | None = None, committer: Committer = commit_inline
     ) -> Running:
         """Start a member, with an empty store if none is given; returns when it serves."""
-        config = configured(name, of=self._of, server=self._server, timings=self._timings, disk=self._disk)
+        settings: dict[str, Any] = {"timings": self._timings, "disk": self._disk, "search": self._search}
+        config = configured(name, of=self._of, server=self._server, **settings)
         asker = await self.ends.enter_async_context(self.host("client").asker(config.server.listen))
         store = store or Replica.in_memory(name)
         one = Running(name, store=store, sink=ListSink(), asker=asker)
@@ -225,10 +236,12 @@ async def bench(
     timings: Timings = DEFAULT_TIMINGS,
     transit: Transit | None = None,
     disk: Disk = DEFAULT_DISK,
+    search: Search = DEFAULT_SEARCH,
 ) -> AsyncIterator[Bench]:
     """A cluster of `of` members with those named serving; at the end everything is cancelled."""
     async with AsyncExitStack() as ends, trio.open_nursery() as nursery:
-        made = Bench(nursery, ends, of=of, server=server or {}, timings=timings, transit=transit, disk=disk)
+        settings: dict[str, Any] = {"timings": timings, "disk": disk, "search": search}
+        made = Bench(nursery, ends, of=of, server=server or {}, transit=transit, **settings)
         for name in running:
             await made.start(name)
         yield made
