@@ -1,4 +1,4 @@
-"""What a batch of entries changes in the derived rows: users, channels, counts.
+"""What a batch of entries changes in the derived rows: users, channels.
 
 Every derived row is a minimum over the set of entries (A18, R9), kept in memory so that SQL is touched
 only when one really moves.  Changes are undone if the batch is not committed.
@@ -54,14 +54,12 @@ class Derived:
         numbers: dict[str, int],
         users: dict[bytes, UserRow],
         channels: dict[str, ChannelRow],
-        shown: dict[int, int],
         private: set[str],
     ) -> None:
         self.numbers = numbers  # origin → its number in this file
         self.origins = {number: origin for origin, number in numbers.items()}
         self.users = users
         self.channels = channels
-        self.shown = shown  # kind → how many entries of it are shown
         self.private = dict.fromkeys(private, True)  # channels that an entry has said to be private
         self.renamed: set[bytes] = set()  # users whose shown name another one's registration has changed
         self.registered = sum(row.key is not None for row in users.values())
@@ -100,9 +98,6 @@ class Derived:
         self._set(self.numbers, origin, number)
         self._set(self.origins, number, origin)
         return number
-
-    def count(self, kind: int, change: int) -> None:
-        self._set(self.shown, kind, self.shown.get(kind, 0) + change)
 
     def moves_nothing(self, entry: Entry, body: str | bytes) -> bool:
         """Whether it is plain that the entry is shown and changes no derived row, as nearly every message.

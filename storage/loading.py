@@ -48,9 +48,8 @@ def load_derived(connection: sqlite3.Connection) -> Derived:
         name: ChannelRow(wall, (lamport, origins[number], seq))
         for name, wall, lamport, number, seq in connection.execute("select * from channel")
     }
-    shown = dict(connection.execute("select kind, count(*) from entry where shown group by kind"))
     private = {name for (name,) in connection.execute("select name from private_channel")}
-    return Derived(numbers=numbers, users=users, channels=channels, shown=shown, private=private)
+    return Derived(numbers=numbers, users=users, channels=channels, private=private)
 
 
 def thin_milestones(connection: sqlite3.Connection) -> None:

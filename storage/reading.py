@@ -2,14 +2,17 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
+from recado.protocol.messages import Kind
 from recado.protocol.vector import Vector
 from storage import history, plain_sync
 from storage.database import Guard
 from storage.derived import Derived, Key
 from storage.rows import Counts, MessageRow
 from storage.writer import Writer
+
+_SHOWN_BY_KIND: Final = "select kind, count(*) from entry where shown group by kind"
 
 
 class ReadsForPeople:
@@ -131,3 +134,9 @@ class ReadsForPeople:
     def counts(self) -> Counts:
         """How much is durable here."""
         return self._writer.counts
+
+    def message_counts(self) -> tuple[int, int]:
+        """(messages in channels, direct messages) as the views show them.  Reads a whole index."""
+        with self._guard():
+            shown = dict(self._reader.execute(_SHOWN_BY_KIND))
+        return shown.get(Kind.CHANNEL_MESSAGE, 0), shown.get(Kind.USER_MESSAGE, 0)

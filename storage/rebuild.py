@@ -60,7 +60,7 @@ def rebuild(connection: sqlite3.Connection, *, strict: bool = False) -> int:
     transaction is the caller's.
     """
     numbers = dict(connection.execute("select origin, number from origin"))
-    derived = Derived(numbers=numbers, users={}, channels={}, shown={}, private=set())
+    derived = Derived(numbers=numbers, users={}, channels={}, private=set())
     connection.execute("delete from quarantine where from_node = ''")
     count = 0
     for origin, number in numbers.items():

@@ -89,14 +89,12 @@ class MessageRow(NamedTuple):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """How much there is, as far as it is durable; messages as the views show them."""
+    """How much there is, as far as it is durable."""
 
     entries: int
     origins: int
     users: int
     channels: int
-    channel_messages: int
-    user_messages: int
 
 
 class EntryRow(NamedTuple):

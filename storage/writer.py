@@ -55,7 +55,7 @@ class Writer:
     ) -> None:
         self.connection = connection
         self.durable = durable  # origin → seq, committed
-        self.counts = Counts(0, 0, 0, 0, 0, 0)
+        self.counts = Counts(0, 0, 0, 0)
         self._guard = guard
         self._derived = derived
         self._staged: Batch | None = None
@@ -122,8 +122,6 @@ class Writer:
             len(self.durable),
             derived.registered,
             len(derived.channels),
-            derived.shown.get(Kind.CHANNEL_MESSAGE, 0),
-            derived.shown.get(Kind.USER_MESSAGE, 0),
         )
 
     def _write(self, batch: Batch) -> None:
@@ -171,11 +169,7 @@ class Writer:
         """Delete the damaged rows that these entries replace, if they are there at all."""
         for e in entries:
             place = (self._number(e.origin), e.seq)
-            deleted = self.connection.execute(
-                "delete from entry where number=? and seq=? returning shown", place
-            ).fetchone()
-            if deleted is not None and deleted[0]:
-                self._derived.count(e.kind, -1)
+            self.connection.execute("delete from entry where number=? and seq=?", place)
 
     # Entries -----------------------------------------------------------------------------------
 
@@ -184,24 +178,18 @@ class Writer:
         numbers, moves_nothing = derived.numbers, derived.moves_nothing
         values: list[Any] = []
         ids: list[bytes] = []  # of what is shown
-        counts: dict[int, int] = {}  # by kind, of the same
         for e in entries:
             number = numbers.get(e.origin) or self._number(e.origin)
             kind, author, id_ = e.kind, e.author, e.id
             body = stored_body(kind, e.body)
             shown = 1 if moves_nothing(e, body) or self._is_shown(e, moved) else 0
-            if shown:
-                counts[kind] = counts.get(kind, 0) + 1
-                if id_ is not None:
-                    ids.append(id_)
+            if shown and id_ is not None:
+                ids.append(id_)
             blobs = (author and bytearray(author), e.target, id_ and bytearray(id_), e.prev, body, e.extra)
             values += (number, e.seq, e.lamport, e.wall_ms, kind, *blobs, bytearray(e.hash), shown)
-        for kind in self._hide_copies(entries, values, ids):
-            counts[kind] = counts.get(kind, 0) - 1
+        self._hide_copies(entries, values, ids)
         insert_entries(self.connection, values)
         self._write_derived(moved)
-        for kind, change in counts.items():
-            derived.count(kind, change)
 
     def _is_shown(self, e: Entry, moved: "_Moved") -> bool:
         """Whether people see the entry; why not, if its content is the reason, is quarantined."""
@@ -234,8 +222,8 @@ class Writer:
             moved.private[name] = e
         return problem
 
-    def _hide_copies(self, entries: Sequence[Entry], values: list[Any], ids: list[bytes]) -> list[int]:
-        """Shown = 0 for all but the smallest of copies, here and on disk; the kind of each."""
+    def _hide_copies(self, entries: Sequence[Entry], values: list[Any], ids: list[bytes]) -> None:
+        """Shown = 0 for all but the smallest of copies, here and on disk."""
         copies: dict[bytes, list[Copy]] = {}
         places: dict[Key, tuple[int, int]] = {}
         for chunk in in_chunks(ids):
@@ -248,19 +236,16 @@ class Writer:
         repeated = {i for i, n in Counter(ids).items() if n > 1} if len(set(ids)) < len(ids) else set()
         suspects = repeated | copies.keys()
         if not suspects:
-            return []
+            return
         for entry, row in zip(entries, range(0, len(values), ENTRY_VALUES), strict=True):
             if entry.id in suspects and values[row + SHOWN]:
                 ident = (entry.author, entry.kind, entry.target, values[row + BODY])
                 copies.setdefault(entry.id, []).append(Copy(ident, entry.key, row))
-        hidden = []
         for loser in larger_copies(copies):
-            hidden.append(loser.ident[1])
             if loser.place is not None:
                 values[loser.place + SHOWN] = 0
             else:
                 self.connection.execute(_HIDE, places[loser.key])
-        return hidden
 
     # Rare rows ---------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ def test_text_too_long_in_a_known_channel_is_not_shown() -> None:
     author.add(author=None)
     replica = replica_of(author.entries)
     assert [row.message for row in replica.last_messages(channel="geral", limit=99)] == ["oi"]
-    assert replica.counts().channel_messages == 1
+    assert replica.message_counts()[0] == 1
 
 
 def mine(row: MessageRow, user: str, peer: str | None) -> bool:
