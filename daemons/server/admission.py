@@ -24,14 +24,15 @@ class Admission:
         self._accounts = accounts
         self._rationing = rationing
 
-    def admit(self, call: Call) -> None:
-        """Find out who asks (`call.actor`), and whether this one may.
+    def admit(self, call: Call, *, requests: int = 1) -> None:
+        """Find out who asks (`call.actor`), and whether this one may.  It counts as so many requests.
 
         Raises `Refused` with the policy's code; `Missing` for a key that nobody here knows, since the
         peers may: it may have been registered there a moment ago.
         """
-        if not call.checked:
-            self._rationing.request(call, self._node.batch_now)
+        if not call.paid:
+            self._rationing.request(call, self._node.batch_now, requests=requests)
+            call.paid = True
         if not self._accounts.secured:
             return
         actor = call.actor = self._accounts.actor(call.principal)

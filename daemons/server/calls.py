@@ -58,7 +58,18 @@ class Replies:
 class Call:
     """A request and where its reply goes.  Exactly one of `reply` and `refuse` is called, once."""
 
-    __slots__ = ("actor", "asked", "checked", "counted", "envelope", "id", "principal", "replies", "since")
+    __slots__ = (
+        "actor",
+        "asked",
+        "checked",
+        "counted",
+        "envelope",
+        "id",
+        "paid",
+        "principal",
+        "replies",
+        "since",
+    )
 
     def __init__(
         self, asked: Asked, envelope: tuple[bytes, ...], replies: Replies, principal: Principal = OPEN
@@ -71,6 +82,7 @@ class Call:
         self.since = replies.meters.now  # when it came, monotonic seconds
         self.id: bytes | None = None  # of a write: as given or derived; None: to be minted
         self.counted = False  # as an operation of a client, if it is answered with success
+        self.paid = False  # the rates of who asks know of it
         self.checked = False  # the peers were asked before this is refused as missing
 
     def reply(self, data: dict[str, Any]) -> None:

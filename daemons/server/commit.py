@@ -114,9 +114,14 @@ class GroupCommit:
     @property
     def refusal(self) -> Refused | None:
         """Why nothing more is taken at present; None: it is."""
+        return self.refusal_of(1)
+
+    def refusal_of(self, entries: int) -> Refused | None:
+        """Why so many more entries are not taken at present; None: they are."""
         if self.full:
             return Refused("storage_full", "Disco cheio; nada foi guardado")
-        crowded = self.backlog >= PENDING_ENTRIES_MAX or len(self._items) >= PENDING_CALLBACKS_MAX
+        crowded = self.backlog + entries > PENDING_ENTRIES_MAX
+        crowded = crowded or len(self._items) + entries > PENDING_CALLBACKS_MAX
         if self.slow or self.paused or crowded:
             return Refused("busy", "Servidor ocupado; tente de novo")
         return None
@@ -125,6 +130,16 @@ class GroupCommit:
         """Commit this entry; then call `after`."""
         self._entries += 1
         self._items.append((entry, after))
+        self._stir()
+
+    def keep_all(self, entries: Sequence[Entry], after: After) -> None:
+        """Commit these entries; then, the last of them being durable, call `after`.
+
+        After a full disk the first of them may be kept: an earlier commit may have taken them.
+        """
+        self._entries += len(entries)
+        self._items += [(entry, None) for entry in entries[:-1]]
+        self._items.append((entries[-1], after))
         self._stir()
 
     def keep_run(self, entries: Sequence[Entry], signature: bytes | None) -> None:

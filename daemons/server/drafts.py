@@ -37,6 +37,11 @@ class Missing(Refused):
     """What is named does not exist here; a peer may have it on the way."""
 
 
+def disk_full() -> Refused:
+    """The refusal of what a full disk did not take."""
+    return Refused("storage_full", "Disco cheio; nada foi guardado")
+
+
 def request_id(call: Call) -> bytes | None:
     """A write's id: the client's own, or derived if a byte-identical resend can be told (A12)."""
     asked = call.asked.data

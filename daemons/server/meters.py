@@ -43,13 +43,13 @@ class Meters:
         self.room: Room | None = None
         self.backup_at: float | None = None  # when the last backup was made here, seconds since 1970
 
-    def answered(self, service: str, code: object, *, since: float) -> None:
-        """A request of `since` has its reply; `code` is None without error."""
+    def answered(self, service: str, code: object, *, since: float, count: int = 1) -> None:
+        """A request of `since` has its reply, or so many have; `code` is None without error."""
         service = OTHER if code == "service_unknown" else service
         key = (service, code if isinstance(code, str) else _DONE)
-        self.answers[key] = self.answers.get(key, 0) + 1
+        self.answers[key] = self.answers.get(key, 0) + count
         if service in _WRITES:
-            self.write_seconds.add(max(0.0, self.now - since))
+            self.write_seconds.add(max(0.0, self.now - since), count=count)
 
     def committed(self, seconds: float, entries: int) -> None:
         self.commit_seconds.add(seconds)

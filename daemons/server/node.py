@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from daemons.server.accounts import Accounts
-from daemons.server.calls import Call, Replies
+from daemons.server.calls import Replies
 from daemons.server.channels import Channels
 from daemons.server.clock_tags import ClockTags
 from daemons.server.commit import Committer, GroupCommit, commit_inline
@@ -54,10 +54,16 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     boottime: Callable[[], float] | None = None  # seconds that go on during suspend, for leases; None: `now`
 
 
+class Asking(Protocol):
+    """Who waits for an answer: a call, or what was asked together."""
+
+    def reply(self, data: dict[str, Any], /) -> None: ...
+
+
 class Waiting(msgspec.Struct, frozen=True):
     """A write that is durable here and waits for more copies."""
 
-    call: Call
+    call: Asking
     data: dict[str, object]
 
 
@@ -236,7 +242,7 @@ class Node:
         """The shown time in milliseconds: what entries are stamped with."""
         return max(0, int(self.time.time() * 1000))
 
-    def settle(self, call: Call, data: dict[str, object], *, origin: str, seq: int, level: Level) -> None:
+    def settle(self, call: Asking, data: dict[str, object], *, origin: str, seq: int, level: Level) -> None:
         """A write is durable here: answer as soon as its level is reached."""
         if level is Level.LOCAL:  # nothing to wait for
             data["acks"] = self.acks.copies(origin, seq)

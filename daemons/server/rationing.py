@@ -58,9 +58,9 @@ class Rationing:
             rate=REGISTRATIONS_PER_SECOND if limited else 0.0, burst=REGISTRATIONS_BURST
         )
 
-    def request(self, call: Call, now: float) -> None:
-        """One request has arrived.  Raises `RateLimited`.  `now`: monotonic seconds."""
-        self._came(call.principal, now)
+    def request(self, call: Call, now: float, *, requests: int = 1) -> None:
+        """So many requests have arrived.  Raises `RateLimited`.  `now`: monotonic seconds."""
+        self._came(call.principal, now, tokens=requests)
         key = call.principal.key
         if key in self._owed:
             owed = self._owed.pop(key)
@@ -97,7 +97,7 @@ class Rationing:
 
     def _came(self, principal: Principal, now: float, *, tokens: int = 1) -> None:
         if principal.role == "server":
-            self._take(self._servers, principal.name, now)
+            self._take(self._servers, principal.name, now, tokens=tokens)
         elif principal.address:
             # Of a Unix user's address the last part is the process.
             local = principal.role == "local"

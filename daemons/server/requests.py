@@ -5,7 +5,7 @@ something is missing here waits in `absences` until the peers were asked once: t
 port a client's next request may come to another server before replication does.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import trio
@@ -17,6 +17,7 @@ from daemons.server.donor import Donor
 from daemons.server.drafts import Missing
 from daemons.server.node import Node
 from daemons.server.peer_services import PeerServices
+from daemons.server.plain_publishes import PlainPublishes
 from daemons.server.rationing import RateLimited
 from daemons.server.reads import Reads
 from daemons.server.rule_reads import RuleReads
@@ -107,11 +108,10 @@ class Requests:
         self._node = node
         self._listener = listener
         self._writes = writes
+        self._plain = PlainPublishes(node, writes)
         rules, rule_reads = Rules(node, writes), RuleReads(node)
         self._admission = Admission(node, node.accounts, node.rationing)
-        self._clients: Mapping[str, Handler] = client_services(
-            writes, reads, rules, rule_reads, search
-        )
+        self._clients: Mapping[str, Handler] = client_services(writes, reads, rules, rule_reads, search)
         self._servers: Mapping[str, Handler] = server_services(peers, donor, rule_reads)
         self._parked: dict[object, list[Call]] = {}  # by request
         self._parking = trio.Event()
@@ -144,16 +144,20 @@ class Requests:
                 await self._node.commits.progress()
 
     def _decode_batch(self, frames: Iterator[Incoming]) -> list[Call]:
-        """The calls of the next frames, some hundreds: a frame may carry as many as a batch has frames."""
+        """The calls of the next frames, with some hundreds of writes: one frame may carry as many."""
         calls: list[Call] = []
+        carried = 0
         for incoming in frames:
-            calls += self._decoded(incoming)
-            if len(calls) >= DRAIN_MESSAGES_MAX:
+            call = self._decoded(incoming)
+            if call is not None:
+                calls.append(call)
+                carried += len(call.said.items) if isinstance(call, Bundle) else 1
+            if carried >= DRAIN_MESSAGES_MAX:
                 break
         return calls
 
-    def _decoded(self, incoming: Incoming) -> Sequence[Call]:
-        """The calls of one frame; none after an error reply: every frame that has a sender is answered."""
+    def _decoded(self, incoming: Incoming) -> Call | None:
+        """A call, or None after an error reply: every frame that has a sender is answered."""
         node, principal = self._node, incoming.principal
         try:
             if incoming.body is None:
@@ -163,13 +167,12 @@ class Requests:
         except Malformed as error:
             node.clock.tick()
             self._not_understood(incoming, error)
-            return ()
+            return None
         except RateLimited as limited:
             self._too_much(incoming, limited)
-            return ()
-        if isinstance(asked.data, PublishMany):
-            return Bundle(asked, incoming.envelope, node.replies, principal).parts
-        return (Call(asked, incoming.envelope, node.replies, principal),)
+            return None
+        kind = Bundle if isinstance(asked.data, PublishMany) else Call
+        return kind(asked, incoming.envelope, node.replies, principal)
 
     def _not_understood(self, incoming: Incoming, error: Malformed) -> None:
         try:
@@ -190,8 +193,24 @@ class Requests:
     def _serve_batch(self, calls: list[Call]) -> None:
         self._writes.prefetch(calls)
         for call in calls:
-            self._serve(call)
+            if isinstance(call, Bundle):
+                self._serve_bundle(call)
+            else:
+                self._serve(call)
         self._node.replies.flush()
+
+    def _serve_bundle(self, bundle: Bundle) -> None:
+        """Together as far as nothing is to be said of them; each of the rest by itself."""
+        taken = 0
+        try:
+            self._admission.admit(bundle, requests=len(bundle.said.items))
+        except Refused:
+            pass  # each of them is told so
+        else:
+            self._node.tags.hear(bundle.asked.clock, bundle.said.ctag, now=self._node.batch_now)
+            taken = self._plain.take(bundle)
+        for part in bundle.parts(taken):
+            self._serve(part)
 
     def _serve(self, call: Call) -> None:
         # Here, not in `_decoded`: entries of one batch, or of one check of absences, need stamps that rise.

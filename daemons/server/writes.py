@@ -9,9 +9,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from daemons.server.accounts import Speaker
+from daemons.server.bundle import Bundle
 from daemons.server.calls import Call
 from daemons.server.commit import After
-from daemons.server.drafts import LEVELS, Content, Draft, Missing, plain_draft, plain_id, request_id
+from daemons.server.drafts import (
+    LEVELS,
+    Content,
+    Draft,
+    Missing,
+    disk_full,
+    plain_draft,
+    plain_id,
+    request_id,
+)
 from daemons.server.node import Node
 from daemons.server.registration import Registration
 from recado.protocol import names
@@ -29,11 +39,11 @@ class Writes:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.registration = Registration(node, self)
-        self._pending: dict[bytes, list[Entry]] = {}  # by id: appended, not yet durable
-        self._found: dict[bytes, list[FoundEntry]] = {}  # by id: durable, looked up for this batch
+        self.pending: dict[bytes, list[Entry]] = {}  # by id: appended, not yet durable
+        self.found: dict[bytes, list[FoundEntry]] = {}  # by id: durable, looked up for this batch
         self._default_level = LEVELS[node.config.server.default_level]
         node.commits.appliers.append(self._committed)
-        node.commits.voided.append(self._pending.clear)
+        node.commits.voided.append(self.pending.clear)
 
     # One lookup for a whole batch of requests -------------------------------------------------
 
@@ -41,14 +51,16 @@ class Writes:
         """Derive the ids of the writes among `calls` and look all of them up at once."""
         ids = []
         for call in calls:
-            if isinstance(call.asked.data, Write):
+            if isinstance(call, Bundle):
+                ids += [ident for ident in call.ids if ident]
+            elif isinstance(call.asked.data, Write):
                 try:
                     call.id = request_id(call)
                 except Refused:
                     continue  # the handler meets the same refusal and answers it
                 if call.id is not None:
                     ids.append(call.id)
-        self._found = self._node.store.find_ids(ids) if ids else {}
+        self.found = self._node.store.find_ids(ids) if ids else {}
 
     # Services -----------------------------------------------------------------------------------
 
@@ -133,7 +145,7 @@ class Writes:
         """`replicate` of another project's server: stored once, whoever else got it too."""
         draft = plain_draft(kind, content)
         call.id = plain_id(kind, content)
-        self._found = self._node.store.find_ids([call.id])
+        self.found = self._node.store.find_ids([call.id])
         if not self._known(call, draft, Write(level=Level.LOCAL)):
             self._append(call, draft, Write(level=Level.LOCAL))
 
@@ -157,17 +169,17 @@ class Writes:
         if call.id is None:
             names.identifier(asked.id)  # refused here if it could not be read
             return False
-        if call.id not in self._pending and call.id not in self._found:
+        if call.id not in self.pending and call.id not in self.found:
             return False
         level = self._level(asked)
-        for entry in self._pending.get(call.id, ()):
+        for entry in self.pending.get(call.id, ()):
             if entry.author == draft.author:
                 if (refusal := self._node.commits.refusal) is not None:
                     raise refusal
                 self._same((entry.kind, entry.target, hash16(entry.body)), draft)
                 self._node.commits.after(self._answer(call, draft, asked, level, entry))
                 return True
-        for found in self._found.get(call.id, ()):
+        for found in self.found.get(call.id, ()):
             if found.author == draft.author:
                 self._same((found.kind, found.target, found.body_hash16), draft)
                 self._settle(call, draft, asked, level, found)
@@ -204,13 +216,13 @@ class Writes:
         )
         node.directory.appended(entry)
         node.channels.appended(entry)
-        self._pending.setdefault(entry.id or b"", []).append(entry)
+        self.pending.setdefault(entry.id or b"", []).append(entry)
         node.commits.keep(entry, self._answer(call, draft, asked, level, entry))
 
     def _answer(self, call: Call, draft: Draft, asked: Write, level: Level, entry: Entry) -> After:
         def answer(full: StorageFull | None) -> None:
             if full is not None:
-                call.refuse(_disk_full())
+                call.refuse(disk_full())
             else:
                 self._settle(call, draft, asked, level, entry)
 
@@ -242,12 +254,12 @@ class Writes:
     def _refuse_taken(self, call: Call, what: str | bytes, refused: Refused) -> None:
         """Refuse because it exists; if only in what is not durable yet, say so after the commit."""
         if self._node.directory.is_pending(what):
-            self._node.commits.after(lambda full: call.refuse(refused if full is None else _disk_full()))
+            self._node.commits.after(lambda full: call.refuse(refused if full is None else disk_full()))
         else:
             call.refuse(refused)
 
     def _committed(self, entries: Iterable[Entry]) -> None:
-        pending = self._pending
+        pending = self.pending
         for entry in entries:
             ident = entry.id or b""
             waiting = pending.get(ident)
@@ -255,7 +267,3 @@ class Writes:
                 waiting.remove(entry)
                 if not waiting:
                     del pending[ident]
-
-
-def _disk_full() -> Refused:
-    return Refused("storage_full", "Disco cheio; nada foi guardado")

@@ -67,6 +67,7 @@ FITS: Final[dict[str, frozenset[str]]] = {
     "epoch": frozenset(),
     "runs": frozenset(),
     "names": frozenset(),
+    "publishes": frozenset(),
     "confirmed": frozenset(),
     "nil": _NIL,
     "any": frozenset(VALUES) - NEVER,
@@ -121,6 +122,8 @@ def _names_of(kind: Any) -> Iterator[str]:
             yield "runs"
         case msgspec.inspect.ListType(item_type=msgspec.inspect.StrType()):
             yield "names"
+        case msgspec.inspect.ListType(item_type=msgspec.inspect.TupleType(), min_length=1):
+            yield "publishes"
         case _:
             yield _SIMPLE[type(kind)]
 

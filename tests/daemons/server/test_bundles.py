@@ -4,11 +4,18 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from daemons.server.bundle import shared
-from recado.protocol.limits import PENDING_ENTRIES_MAX, PUBLISHES_OF_REQUEST_MAX
+from recado.protocol.limits import COMMIT_ENTRIES_MAX, PENDING_ENTRIES_MAX, PUBLISHES_OF_REQUEST_MAX
 from recado.settings import Timings
+from storage.replica import Batch, StorageFull
+from tests.daemons.server.disks import Brake, Disk
+from tests.daemons.server.people import people
 from tests.daemons.server.server_bench import Running, bench, lone, together
+from tests.daemons.server.test_rates import limits
 
 Data = dict[str, Any]
 
@@ -165,8 +172,114 @@ async def test_what_is_no_list_of_publishes_is_refused_whole(
         assert server.store.counts().entries == entries
 
 
+ITEMS = st.lists(
+    st.tuples(
+        st.sampled_from(["geral", " geral ", "outro", "nenhum", "", "x" * 65]),
+        st.sampled_from(["oi", "tchau", "", " ", "é" * 9000]),
+        st.sampled_from([None, None, b"1", b"2", "2", b"3", b"", b"x" * 65, 7, "dita"]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ITEMS, st.sampled_from(["ana", " ana", "nova", ""]), st.sampled_from([None, "local", "tudo"]))
+def test_many_are_what_one_by_one_would_be(
+    items: list[tuple[str, str, Any]], user: str, level: str | None
+) -> None:
+    """Whatever they are: the same are kept, in the same order, and refused for the same reasons."""
+
+    async def play(*, together: bool) -> tuple[list[tuple[Any, Any]], list[str], int]:
+        async with lone() as server:
+            await server.furnish()
+            await server.ask("channel", channel="outro")
+            await server.say("dita", id=b"dita")
+            if together:
+                answers = await many(server, *items, user=user, level=level)
+            else:
+                answers = [
+                    await server.ask("publish", user=user, channel=c, message=t, id=i, level=level)
+                    for c, t, i in items
+                ]
+            texts = [*await server.texts(), *await server.texts("outro")]
+            assert server.faults() == []
+            return [(a["status"], a.get("code")) for a in answers], texts, server.store.counts().entries
+
+    def run(*, together: bool) -> object:
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        return trio.run(lambda: play(together=together), clock=clock)
+
+    assert run(together=True) == run(together=False)
+
+
+class FullOnTheWay(Disk):
+    """A disk that is full at the second commit of more than one entry."""
+
+    seen = 0
+
+    def stage(self, batch: Batch) -> None:
+        self.seen += len(batch.entries) > 1
+        if self.seen == 2:
+            raise StorageFull("no room")
+        super().stage(batch)
+
+
+async def test_a_disk_that_is_full_in_between_keeps_what_it_took(autojump_clock: trio.abc.Clock) -> None:
+    """Of a request that two commits share the first part is answered as kept, and is; the rest is not."""
+    async with bench() as cluster:
+        brake = Brake()
+        server = await cluster.start("server-1", store=FullOnTheWay.in_memory("server-1"), committer=brake)
+        await server.furnish()
+        brake.hold()
+        async with trio.open_nursery() as nursery:
+            first = await server.later(nursery, "publish", user="ana", channel="geral", message="primeira")
+            second = await server.later(nursery, "publish", user="ana", channel="geral", message="segunda")
+            size = PUBLISHES_OF_REQUEST_MAX
+            waiting = [
+                await server.later(
+                    nursery,
+                    "publish_many",
+                    user="ana",
+                    items=[("geral", f"{request} {n}", None) for n in range(size)],
+                )
+                for request in range(COMMIT_ENTRIES_MAX // size + 1)
+            ]
+            brake.released.set()
+        assert [reply[0]["status"] for reply in (first, second)] == ["OK", "OK"]
+        answers = [answer for (reply,) in waiting for answer in answers_of(reply)]
+        kept = [answer["status"] == "OK" for answer in answers]
+        assert sum(kept) == COMMIT_ENTRIES_MAX - 1
+        assert all(kept[: sum(kept)])
+        assert {answer["code"] for answer in answers[sum(kept) :]} == {"storage_full"}
+        assert len(await server.texts()) == 2 + sum(kept)
+
+
+async def test_each_of_many_counts_for_the_rates(autojump_clock: trio.abc.Clock) -> None:
+    """A burst goes through, the rest is told when to come back; a channel that is closed is closed."""
+    rates = limits(user_messages_per_second=1.0, user_messages_burst=10)
+    async with people(limits=rates) as cluster:
+        await cluster.login("ana", "bia")
+        await cluster.done("ana", "channel", channel="c", user="ana", private=True)
+        await cluster.done("ana", "channel", channel="d", user="ana")
+        reply = await cluster.ask("ana", "publish_many", user="ana", items=[("d", "oi", None)] * 20)
+        codes = [answer.get("code") for answer in answers_of(reply)]
+        assert codes == [None] * 8 + ["rate_limited"] * 12
+        assert all(0 < a["retry_after"] <= 1.01 for a in answers_of(reply)[8:])
+        reply = await cluster.ask(
+            "bia", "publish_many", user="bia", items=[("d", "1", None), ("c", "2", None)]
+        )
+        assert [answer.get("code") for answer in answers_of(reply)] == [None, "channel_closed"]
+        assert (
+            await cluster.refused("bia", "publish_many", user="ana", items=[("d", "oi", None)]) == "not_you"
+        )
+
+
 def test_what_answers_have_alike() -> None:
     """Only fields that all have, with one value, are shared."""
     assert shared([{"a": 1, "b": 2}]) == {"a": 1, "b": 2}
     assert shared([{"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 3}, {"a": 1, "b": 2, "c": 3}]) == {"a": 1}
     assert shared([{"a": 1}, {"b": 1}]) == {}
+    failed = {"status": "erro", "description": "x", "message": "x", "code": "c"}
+    assert shared([failed, {**failed, "retry_after": 1}]) == failed
+    assert shared([failed, {**failed, "code": "d", "description": "y", "message": "y"}]) == {}
