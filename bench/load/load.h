@@ -16,6 +16,7 @@ typedef struct {
     size_t in_used, out_used, out_sent, out_size;
     unsigned char *in, *out_bytes;
     uint64_t asked_ns[WINDOW_MAX];  // by slot; 0 if nothing is out there
+    unsigned next;                  // of paced loads: the slot asked next
     unsigned oldest;                // of protocols that answer in order: the slot answered next
     uint64_t delivered, last_ns;    // how many, and when it was answered or heard something
     uint64_t own[4];                // for the protocol, until it is dialled again

@@ -122,14 +122,14 @@ static void ask_at_rate(void) {
         Connection *c = NULL;
         for (int i = 0; i < settings.connections && !c; i++) {
             Connection *one = connections[(asked + (uint64_t)i) % (uint64_t)settings.connections];
-            if (one->out < (unsigned)settings.window) c = one;
+            if (!one->asked_ns[one->next]) c = one;
         }
         if (!c) {
             all_waited_ns = now;
             break;
         }
-        unsigned slot = 0;
-        while (c->asked_ns[slot]) slot++;
+        unsigned slot = c->next;  // one after the other, as some protocols answer
+        c->next = (slot + 1) % (unsigned)settings.window;
         ask(c, slot);
         if (due < all_waited_ns) c->asked_ns[slot] = due;
     }
