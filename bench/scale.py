@@ -22,7 +22,11 @@ from bench.members import Members
 from bench.serving import processor_seconds
 from bench.steps import threads
 
-SHAPES = (Shape(64, 1), Shape(8, 64))
+LOADS = {
+    "64x1": ("recado-short", Shape(64, 1)),
+    "8x64": ("recado-short", Shape(8, 64)),
+    "8x64, many to a request": ("recado-many", Shape(8, 64)),
+}
 ONE, TOGETHER, APART, COPYING = (
     "one server",
     "two of one cluster",
@@ -41,7 +45,7 @@ class Used(msgspec.Struct, frozen=True):
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One load against one layout; `used` by server, until all copies were made."""
+    """One load, of `LOADS`, against one layout; `used` by server, until all copies were made."""
 
     layout: str
     shape: str
@@ -105,7 +109,7 @@ class _Layout:
         raise RuntimeError(f"{self.name}: still busy {SETTLED_MAX_SECONDS:.0f} s after the load")
 
 
-def measure(directory: Path, *, rounds: int, seconds: float, shapes: Sequence[Shape] = SHAPES) -> Result:
+def measure(directory: Path, *, rounds: int, seconds: float, loads: Sequence[str] = tuple(LOADS)) -> Result:
     """Loads in alternating rounds, level `local`.
 
     Raises `RuntimeError` if a publish was refused, or without a C compiler.
@@ -129,16 +133,17 @@ def measure(directory: Path, *, rounds: int, seconds: float, shapes: Sequence[Sh
         samples = [
             _sample(command, layout, shape, seconds)
             for number in range(rounds)
-            for shape in shapes
+            for shape in loads
             for layout in layouts[:: 1 if number % 2 == 0 else -1]
         ]
-    return Result(samples, [_prices(samples, str(shape)) for shape in shapes])
+    return Result(samples, [_prices(samples, shape) for shape in loads])
 
 
-def _sample(command: Sequence[str], layout: _Layout, shape: Shape, seconds: float) -> Sample:
+def _sample(command: Sequence[str], layout: _Layout, name: str, seconds: float) -> Sample:
+    protocol, shape = LOADS[name]
     words = generator.publish(
         command,
-        "recado-short",
+        protocol,
         layout.endpoints,
         connections=shape.connections,
         window=shape.window,
@@ -156,7 +161,7 @@ def _sample(command: Sequence[str], layout: _Layout, shape: Shape, seconds: floa
         Used((whole - whole_before) * each, (loop - loop_before) * each)
         for (whole, loop), (whole_before, loop_before) in zip(after, before, strict=True)
     ]
-    return Sample(layout.name, str(shape), load, used)
+    return Sample(layout.name, name, load, used)
 
 
 def _prices(samples: Sequence[Sample], shape: str) -> Prices:
