@@ -139,10 +139,12 @@ def _together(checked: Checked, config: Config) -> Iterator[Problem]:
             "security.cluster_key",
             f"{servers[0]} has none; copy recado.cluster.key from another server's host",
         )
-    for name in servers if len(servers) == 1 else ():
-        member = config.member(name)
-        if member is not None and not (config.node.advertise or _fits(config.server.listen, member.address)):
-            yield Problem("", "server.listen", f"{member.address}, where cluster.members says that {name} is")
+    members = [member for member in map(config.member, servers) if member is not None]
+    # Of several on one host this is where the first one listens; the others' units say where they do.
+    fits = any(_fits(config.server.listen, member.address) for member in members)
+    if members and not (config.node.advertise or fits):
+        where = f"{members[0].address}, where cluster.members says that {members[0].name} is"
+        yield Problem("", "server.listen", where)
     kinds = {one.kind: one.name for one in checked.identities.values()}
     if "reference" in kinds and not _fits(config.reference.listen, config.cluster.reference):
         yield Problem(
