@@ -19,7 +19,7 @@ from recado.protocol.codec import decode_request
 from recado.protocol.errors import Malformed
 from recado.protocol.lamport import LamportClock
 from recado.protocol.limits import BROKER_OUTSTANDING_BYTES_MAX, BROKER_OUTSTANDING_MAX
-from recado.protocol.messages import Asked, Audit, Read, Write
+from recado.protocol.messages import Asked, Audit, PublishMany, Read, Write
 from recado.settings import Broker
 from recado.wire.ports import Asker, Incoming, Listener, Outgoing, WireError
 
@@ -40,9 +40,11 @@ def may_repeat(asked: Asked) -> bool:
     """Whether asking a second server can do no harm: it only reads, or its retry is recognised.
 
     A write is recognised by its id; a server derives the same one for the same request if it has
-    both a clock and a timestamp (A12).
+    both a clock and a timestamp (A12).  Of many publishes each needs an id.
     """
     data = asked.data
+    if isinstance(data, PublishMany):
+        return all(ident is not None for _, _, ident in data.items)
     if isinstance(data, Write):
         return data.id is not None or (data.clock is not None and data.timestamp is not None)
     return isinstance(data, Read | Audit) or asked.service in _READ_ONLY
@@ -164,7 +166,7 @@ class RoundRobin:
             perhaps_done = True
             if not may_repeat(asked):
                 break
-        if perhaps_done and isinstance(asked.data, Write):
+        if perhaps_done and isinstance(asked.data, Write | PublishMany):
             code = "indeterminate"
         else:
             code = "busy" if full else "unavailable"

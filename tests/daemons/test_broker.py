@@ -135,6 +135,20 @@ async def test_a_write_is_repeated_only_if_its_retry_is_recognised(
         assert [server.asked for server in town.servers] == [["publish"], ["publish"] * repeated, []]
 
 
+@pytest.mark.parametrize("last", [b"2", None])
+async def test_many_publishes_are_repeated_only_if_each_is_recognised(
+    autojump_clock: trio.abc.Clock, last: bytes | None
+) -> None:
+    """A request of many is asked twice if each has an id; else its outcome is unknown, like a write's."""
+    async with _town() as town:
+        town.silence(0)
+        items = [["geral", "oi", b"1"], ["geral", "oi", last]]
+        answer = await town.ask("publish_many", user="ana", items=items, clock=1, timestamp=1)
+        assert answer.get("server") == (1 if last else None)
+        assert answer.get("indeterminate") == (None if last else True)
+        assert [len(server.asked) for server in town.servers] == [1, int(last is not None), 0]
+
+
 async def test_an_id_makes_a_write_repeatable(autojump_clock: trio.abc.Clock) -> None:
     """With a client-made id the next server is asked."""
     async with _town() as town:
