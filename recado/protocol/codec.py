@@ -26,6 +26,7 @@ from recado.protocol.limits import (
 )
 from recado.protocol.messages import Asked, Reply, Request
 from recado.protocol.services import REQUESTS
+from recado.protocol.sound import sound_publish
 
 T = TypeVar("T")
 
@@ -111,6 +112,13 @@ def decode_request(frame: bytes, *, client: bool = False) -> Asked:
     An unknown service comes back with ``known=False``.  Raises `Malformed` with the service name
     to echo and the clock to exceed, as far as they could be read.
     """
+    if (publish := sound_publish(frame)) is not None:
+        return publish
+    return decode_carefully(frame, client=client)
+
+
+def decode_carefully(frame: bytes, *, client: bool = False) -> Asked:
+    """As `decode_request`, of whatever service."""
     raw = unpack(frame, frame_bytes_max=CURSOR_FRAME_BYTES_MAX if client else PEER_FRAME_BYTES_MAX)
     if not isinstance(raw, dict):
         raise Malformed("a request is a map with 'service' and 'data'")
