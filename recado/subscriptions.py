@@ -26,11 +26,12 @@ from recado.failures import (
     refused_here,
 )
 from recado.follower import Follower
+from recado.forms import Forms
 from recado.keepsake import Keepsakes
 from recado.protocol import codec, names
 from recado.protocol.errors import Malformed, Refused
 from recado.protocol.limits import SUBSCRIPTIONS_PER_CLIENT_MAX
-from recado.protocol.publications import BEACON_TOPIC
+from recado.protocol.publications import BEACON_TOPIC, single_topic
 from recado.resuming import Cursor, Saved, cursor_of, resumed
 from recado.target import Target
 from recado.values import Change, Key, Message, Page, Unreadable
@@ -74,6 +75,7 @@ class Subscription:
         self._auditor = Auditor(connection)
         self._queue = Queue()
         self._followers: dict[Target, Follower] = {}
+        self._forms = Forms(subscriber)
         subscriber.subscribe(BEACON_TOPIC)
         background.start(self._until_closed, self._receive)
         background.start(self._until_closed, self._auditor.run)
@@ -137,13 +139,13 @@ class Subscription:
 
     def _unsubscribe(self, topic: bytes | None) -> None:
         if topic is not None and topic not in {other.topic for other in self._followers.values()}:
-            self._subscriber.unsubscribe(topic)
+            self._forms.leave(topic)
 
     def _moved(self, follower: Follower, topic: bytes) -> None:
         """A server has told where a target is published."""
         before, follower.topic = follower.topic, topic
         if follower.following:
-            self._subscriber.subscribe(topic)
+            self._forms.follow(topic)
             self._unsubscribe(before)
 
     def _refused(self, follower: Follower) -> None:
@@ -163,7 +165,7 @@ class Subscription:
         for target in fresh:
             follower = self._followers[target] = self._follower(target, backlog=backlog, since=since)
             if follower.topic is not None:
-                self._subscriber.subscribe(follower.topic)
+                self._forms.follow(follower.topic)
             self._background.start(self._until_closed, follower.run)
         with anyio.move_on_after(self._connection.patience.attempt_seconds):
             for target in fresh:
@@ -224,14 +226,16 @@ class Subscription:
                     bodies = codec.decode_publications(frame)
                 except Malformed:
                     continue  # anybody can publish in open mode
-                followers = tuple(self._followers.values())
+                followers, heading = tuple(self._followers.values()), single_topic(topic)
                 for body in bodies:
-                    self._heard(topic, body, followers)
+                    self._heard(heading, body, followers)
 
     def _heard(self, topic: bytes, body: dict[str, Any], followers: tuple[Follower, ...]) -> None:
         if topic == BEACON_TOPIC:
             self._connection.stamps.heard(body)
             self._connection.copies.heard(body)
+            if not self._connection.secured:
+                self._forms.beacon(runs=body.get("runs") is True, now=anyio.current_time())
         for follower in followers:
             if topic == BEACON_TOPIC:
                 follower.beacon(body)

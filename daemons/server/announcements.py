@@ -5,13 +5,16 @@ subscribers repair the gap from the history.  Beacons tell them of a gap they ca
 
 In secured mode what is private has a topic that changes when somebody loses the right to it.  The old one
 gets a last word, repeated for a while, at which those who still may ask the history for the new one.  Beacons
-go to everybody, so they call what is private by a name that only its members can make out.  What one commit
-has published to one topic shares frames there (`in_runs`).
+go to everybody, so they call what is private by a name that only its members can make out.
+
+What one commit has published to one topic shares frames (`in_runs`): in secured mode always, in open mode at
+topics of their own, beside the single messages that other people's programs subscribe to.  There the server
+knows what anybody listens to, and makes nothing else.
 """
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
@@ -26,6 +29,7 @@ from recado.protocol.names import UNKNOWN_NAME
 from recado.protocol.publications import (
     BEACON_TOPIC,
     COORDINATOR_TOPIC,
+    RUNS_TOPIC,
     SECURED_COORDINATOR_TOPIC,
     beacon,
     channel_message,
@@ -33,6 +37,7 @@ from recado.protocol.publications import (
     is_private,
     moved,
     private_key,
+    run_topic,
     target_key,
     topic,
     user_message,
@@ -53,6 +58,16 @@ _KEYS_ENDED = frozenset({"revoke_key", "revoke_ssh_key"})
 QUEUE_MAX = 4 * WINDOW_ENTRIES_MAX
 
 
+class Audience(NamedTuple):
+    """The topics of a target at which somebody listens: to one message a frame, and to runs of them."""
+
+    single: bytes | None
+    runs: bytes | None
+
+
+NOBODY = Audience(None, None)
+
+
 class Announcements:
     """The tasks `publish`, `beacons` and `listen`."""
 
@@ -66,6 +81,7 @@ class Announcements:
         self._published = trio.Event()
         self._secured = node.security is not None
         self._coordinator_topic = SECURED_COORDINATOR_TOPIC if self._secured else COORDINATOR_TOPIC
+        self._runs = not self._secured  # whether this server publishes runs at topics of their own
         self._moved: dict[bytes, float] = {}  # former topics, until when
         self._heads: dict[str | bytes, dict[str, int]] = {}
         # The last publications before a start may have been lost with it, and with the broker (E3).
@@ -110,21 +126,42 @@ class Announcements:
     def _publish_batch(self, batch: list[Entry]) -> None:
         # Own entries were checked before they were appended: each of them can be shown.
         targets = {entry.target: entry for entry in batch}
-        headings = {target: self._heading(target) for target in targets}
-        authors = {uid: self._name_of(uid) for uid in {entry.author for entry in batch}}
-        spoken = [
-            (heading, self._body(entry, authors[entry.author]))
-            for entry in batch
-            if (heading := headings[entry.target]) is not None
-        ]
+        self._look_who_listens()
+        audiences = {target: self._audience(self._heading(target)) for target in targets}
+        heard = [entry for entry in batch if audiences[entry.target] is not NOBODY]
+        authors = {uid: self._name_of(uid) for uid in {entry.author for entry in heard}}
+        spoken = [(audiences[entry.target], self._body(entry, authors[entry.author])) for entry in heard]
         if self._secured:
             # The stamps of a batch rise: who believes a topic's last one has followed the others.
             for body in dict(spoken).values():
                 self._node.tags.vouch(body, body["clock"])
-        made = [Publication(heading, codec.pack(body)) for heading, body in spoken]
-        self._out.publish(in_runs(made) if self._secured else made)
+        made = [(audience, codec.pack(body)) for audience, body in spoken]
+        self._out.publish([Publication(to.single, body) for to, body in made if to.single is not None])
+        self._out.publish(in_runs([Publication(to.runs, body) for to, body in made if to.runs is not None]))
         for entry in targets.values():
             self._remember(entry.target or b"", entry.origin, entry.seq)
+
+    def _look_who_listens(self) -> None:
+        """Whether runs may be published; beacons tell, and at once when it has changed.
+
+        Who listens to everything that there is, as other people's programs may, gets no runs: then there are
+        none.
+        """
+        runs = not self._secured and not self._out.wanted(RUNS_TOPIC)
+        if runs != self._runs:
+            self._runs = runs
+            self._tell_beacon()
+
+    def _audience(self, heading: bytes | None) -> "Audience":
+        """At which topics somebody listens to what is published under a heading."""
+        if heading is None:
+            return NOBODY
+        if self._secured:
+            return Audience(None, heading)
+        shared = run_topic(heading)
+        single = heading if self._out.wanted(heading) else None
+        runs = shared if self._runs and self._out.wanted(shared) else None
+        return NOBODY if single is runs is None else Audience(single, runs)
 
     def _heading(self, target: str | bytes | None) -> bytes | None:
         """The topic; None if it is not known: the receiver, of whom nobody told, has no name yet."""
@@ -187,11 +224,15 @@ class Announcements:
                     self._published = trio.Event()
                     await trio.sleep(QUIET_SECONDS)
             self._published = trio.Event()
-            self._out.publish([Publication(BEACON_TOPIC, codec.pack(self._beacon()))])
+            self._look_who_listens()
+            self._tell_beacon()
             if self._moved:
                 now = self._node.surroundings.now()
                 self._moved = {former: until for former, until in self._moved.items() if until > now}
                 self._tell_moved(self._moved)
+
+    def _tell_beacon(self) -> None:
+        self._out.publish([Publication(BEACON_TOPIC, codec.pack(self._beacon()))])
 
     def _beacon(self) -> dict[str, object]:
         node = self._node
@@ -204,6 +245,7 @@ class Announcements:
             vector=vectors["vector"],
             majority=vectors["majority"],
             everywhere=vectors["all"],
+            runs=None if self._secured else self._runs,
             timestamp=int(node.time.time()),
             clock=clock,
         )
@@ -251,8 +293,9 @@ class Announcements:
 def in_runs(made: Sequence[Publication]) -> list[Publication]:
     """Publications of one topic in frames that they share, each topic's in their order.
 
-    CURVE encrypts every frame for every subscriber by itself: what was committed together costs the broker
-    once.  Only in secured mode, where no subscriber is somebody else's program that expects one a frame.
+    A frame costs the broker and each subscriber about the same whatever its size (CURVE encrypts each by
+    itself): what was committed together costs once.  Only where no subscriber is somebody else's program that
+    expects one a frame.
     """
     runs: list[tuple[bytes, list[bytes]]] = []
     open_runs: dict[bytes, tuple[list[bytes], int]] = {}

@@ -6,7 +6,8 @@ origin, seq, prev and id follow as our own fields.  Publications are hints: they
 reordered, and `recado.protocol.subscription` makes of them what the log says.
 
 Topics in open mode are bare names, in which user `ana` and channel `ana` share one and `ana` also
-receives `anabel`'s frames: subscribers look at the body (`concerns`).
+receives `anabel`'s frames: subscribers look at the body (`concerns`).  Other people's programs subscribe to
+these and expect one message a frame, so what shares frames has topics of its own (`run_topic`).
 
 In secured mode no topic is another's prefix (A39): a letter for the kind, the name, NUL, and for what is
 private a *capability* of 16 bytes, which only the cluster's servers can compute and which they tell to
@@ -30,6 +31,7 @@ COORDINATOR_TOPIC = b"servers"
 BEACON_TOPIC = b"\x00beacon"  # no name begins with NUL
 SECURED_COORDINATOR_TOPIC = b"\x00servers"
 COMMON_TOPICS = frozenset({BEACON_TOPIC, SECURED_COORDINATOR_TOPIC})  # for everybody who is known
+RUNS_TOPIC = b"\x00runs\x00"  # in open mode the beginning of the topics of runs
 PUBLIC, PRIVATE, DIRECT = b"c", b"p", b"u"  # kinds of topics in secured mode
 CAPABILITY_BYTES = 16
 
@@ -54,6 +56,16 @@ class Place(NamedTuple):
 def topic(name: str) -> bytes:
     """The topic of a channel, or of the user to whom direct messages go, in open mode."""
     return name.encode("utf-8")
+
+
+def run_topic(topic: bytes) -> bytes:
+    """In open mode, where runs of what is published at `topic` stand: no name's topic is its beginning."""
+    return RUNS_TOPIC + topic + b"\0"
+
+
+def single_topic(topic: bytes) -> bytes:
+    """The inverse of `run_topic`; what is no run's topic stays as it is."""
+    return topic[len(RUNS_TOPIC) : -1] if topic.startswith(RUNS_TOPIC) else topic
 
 
 class SecuredTopic(NamedTuple):
@@ -165,6 +177,7 @@ def beacon(
     vector: Mapping[str, int],
     majority: Mapping[str, int] | None = None,
     everywhere: Mapping[str, int] | None = None,
+    runs: bool | None = None,
     timestamp: int,
     clock: int,
 ) -> dict[str, Any]:
@@ -173,7 +186,8 @@ def beacon(
     `heads`: `target_key` → origin → seq of its last entry for that target, of the targets that
     changed lately.  `vector`: components of the durable vector that changed lately, and always that of
     the origin this server writes to; `majority` and `everywhere` likewise of what most and all of the
-    configured members have confirmed (3d).
+    configured members have confirmed (3d).  `runs`: whether it publishes runs at `run_topic`; None where
+    there are none of these topics.
     """
     return {
         "server": server,
@@ -184,6 +198,7 @@ def beacon(
         "all": dict(everywhere or {}),
         "timestamp": timestamp,
         "clock": clock,
+        **({} if runs is None else {"runs": runs}),
     }
 
 

@@ -1,6 +1,6 @@
 """The publishing and the subscribing end of the in-memory network, and the forwarder between them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
@@ -40,18 +40,26 @@ class MemoryPublisher(End):
         for address in self._addresses:
             to_connect(address)
 
+    def wanted(self, topic: bytes) -> bool:
+        """Whether a subscription has come to a broker that takes publications from here."""
+        now = anyio.current_time()
+        return any(forwarder.wants(topic, at=now) for forwarder in self._forwarders())
+
+    def _forwarders(self) -> Iterator["MemoryForwarder"]:
+        for address in self._addresses:
+            forwarder = self.network.listening.get(address)
+            if not isinstance(forwarder, MemoryForwarder) or address != forwarder.addresses[0]:
+                continue
+            if forwarder.takes(self):
+                yield forwarder
+
     def publish(self, publications: Iterable[Publication]) -> None:
         """Hand over without waiting.  Raises `WireError` only once closed."""
         if self.muted():
             return
         now = anyio.current_time()
         for publication in publications:
-            for address in self._addresses:
-                forwarder = self.network.listening.get(address)
-                if not isinstance(forwarder, MemoryForwarder) or address != forwarder.addresses[0]:
-                    continue
-                if not forwarder.takes(self):
-                    continue
+            for forwarder in self._forwarders():
                 size = len(publication.body)
                 for delay in self.ways(forwarder.host, kind="publication", size=size):
                     forwarder.forward(publication, at=now + delay)
@@ -153,6 +161,13 @@ class MemoryForwarder(End):
     def takes(self, publisher: MemoryPublisher) -> bool:
         """Whether the publisher may publish here: anybody, or where subscriptions are granted, servers."""
         return self._grant is None or publisher.principal.role == "server"
+
+    def wants(self, topic: bytes, *, at: float) -> bool:
+        """Whether somebody here has subscribed to the topic; where that is granted servers are not told."""
+        return self._grant is not None or any(
+            self.serves(subscriber) and self._subscribed(subscriber, topic, at=at)
+            for subscriber in self.network.subscribers
+        )
 
     def attach(self, subscriber: MemorySubscriber, topic: bytes, *, at: float) -> None:
         """A subscription sets out at the time `at`; if it is lost or not granted, nothing changes."""

@@ -94,7 +94,13 @@ class Asker(Protocol):
 
 
 class Publisher(Protocol):
-    """The publishing end (PUB), connected to a broker's XSUB."""
+    """The publishing end (XPUB), connected to a broker's XSUB."""
+
+    def wanted(self, topic: bytes) -> bool:
+        """Whether a subscription to the topic, or to a beginning of it, has come here.
+
+        What is published without one reaches nobody, now as ever: a subscription counts from when it arrives.
+        """
 
     def publish(self, publications: Iterable[Publication]) -> None:
         """Hand over without waiting.  A full queue drops: publications are hints, the log is the truth."""

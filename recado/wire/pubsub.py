@@ -1,6 +1,7 @@
 """The publishing end and the subscribing end."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import anyio
 import anyio.lowlevel
@@ -10,9 +11,11 @@ from recado.protocol.limits import (
     DRAIN_MESSAGES_MAX,
     PUBLICATIONS_QUEUED_MAX,
     REQUEST_FRAME_BYTES_MAX,
+    SUBSCRIPTIONS_HEARD_MAX,
 )
 from recado.wire import frames
 from recado.wire.frames import RawSocket
+from recado.wire.interest import Interest
 from recado.wire.lines import REDIAL_SECONDS, Line
 from recado.wire.ports import Publication, WireError
 from recado.wire.security import Security
@@ -73,7 +76,7 @@ class _Connections:
 
 
 class ZeroMQPublisher:
-    """`ports.Publisher` over PUB sockets.  A broker that does not read is dropped for, silently."""
+    """`ports.Publisher` over XPUB sockets.  A broker that does not read is dropped for, silently."""
 
     def __init__(
         self,
@@ -82,11 +85,28 @@ class ZeroMQPublisher:
         options: WireOptions,
         security: Security | None = None,
     ) -> None:
-        self._connections = _Connections(context, zmq.PUB, addresses, options=options, security=security)
+        self._connections = _Connections(context, zmq.XPUB, addresses, options=options, security=security)
+        self._interests = [Interest() for _ in self._connections.sockets]
+
+    def wanted(self, topic: bytes) -> bool:
+        """Whether anybody is known to listen: as far as brokers have passed it on by now."""
+        self._hear()
+        return any(interest.covers(topic) for interest in self._interests)
+
+    def _hear(self) -> None:
+        """What was subscribed since.  What nobody reads fills a queue, so `publish` does so too."""
+        for socket, interest in zip(self._connections.sockets, self._interests, strict=True):
+            raw = socket.raw
+            for _ in range(SUBSCRIPTIONS_HEARD_MAX):
+                if not frames.readable(raw):
+                    break
+                with suppress(zmq.Again):
+                    interest.told(*frames.receive(raw))
 
     def publish(self, publications: Iterable[Publication]) -> None:
         """Hand over without waiting.  Raises `WireError` only once closed."""
         self.keep()
+        self._hear()
         raws = [socket.raw for socket in self._connections.sockets]
         for topic, body in publications:
             for raw in raws:

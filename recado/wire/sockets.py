@@ -28,13 +28,17 @@ from recado.wire.frames import RawSocket
 from recado.wire.ports import WireError
 
 CLOSED = "this end is closed"
+# Ends that stop reading while their queue is full.  Were one to send heartbeats, and its connection to break
+# meanwhile, libzmq 4.3.5 would end the process: the timer writes to a connection known to be broken
+# (assertion `!_io_error` in stream_engine_base.cpp).  The other end of each sends some, with a time to live.
+_HELD_BACK = frozenset({zmq.SUB, zmq.XSUB, zmq.ROUTER})
 
 
 @dataclass(frozen=True, kw_only=True)
 class WireOptions:
     """What an operator may tune about connections.
 
-    Heartbeats go both ways, answered by ZeroMQ's own thread however busy the program is; a
+    Heartbeats are answered by ZeroMQ's own thread however busy the program is; a
     connection silent for `heartbeat_timeout_seconds` is given up and dialled anew.  `linger_seconds`
     is how long leaving the network may wait for what is still queued.  With `ipv6` host names and
     ``*`` mean IPv6 too; addresses in brackets always do.  `passed`: descriptors of sockets that listen
@@ -163,10 +167,13 @@ def open_socket(
     raw.setsockopt(zmq.SNDHWM, send_queue)
     raw.setsockopt(zmq.RCVHWM, receive_queue)
     raw.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max)
-    raw.setsockopt(zmq.HEARTBEAT_IVL, _ms(options.heartbeat_interval_seconds))
-    raw.setsockopt(zmq.HEARTBEAT_TIMEOUT, _ms(options.heartbeat_timeout_seconds))
-    # The peer drops the connection too, even if it sends no heartbeats of its own.
-    raw.setsockopt(zmq.HEARTBEAT_TTL, _ms(options.heartbeat_timeout_seconds))
+    if kind in _HELD_BACK:
+        _keep_alive(raw, options)
+    else:
+        raw.setsockopt(zmq.HEARTBEAT_IVL, _ms(options.heartbeat_interval_seconds))
+        raw.setsockopt(zmq.HEARTBEAT_TIMEOUT, _ms(options.heartbeat_timeout_seconds))
+        # The peer drops the connection too, even if it sends no heartbeats of its own.
+        raw.setsockopt(zmq.HEARTBEAT_TTL, _ms(options.heartbeat_timeout_seconds))
     raw.setsockopt(zmq.HANDSHAKE_IVL, _ms(options.handshake_timeout_seconds))
     # Without it one lost SYN hangs in the kernel's back-off, longer than the outage.
     raw.setsockopt(zmq.CONNECT_TIMEOUT, _ms(options.connect_timeout_seconds))
@@ -175,6 +182,14 @@ def open_socket(
     raw.setsockopt(zmq.BACKLOG, options.connections_backlog)
     raw.setsockopt(zmq.IPV6, int(options.ipv6))
     return raw
+
+
+def _keep_alive(raw: RawSocket, options: WireOptions) -> None:
+    """Let the kernel find out that a host has vanished that sends no heartbeats."""
+    raw.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    raw.setsockopt(zmq.TCP_KEEPALIVE_IDLE, max(1, round(options.heartbeat_timeout_seconds)))
+    raw.setsockopt(zmq.TCP_KEEPALIVE_INTVL, max(1, round(options.heartbeat_interval_seconds)))
+    raw.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
 
 
 def _ms(seconds: float) -> int:

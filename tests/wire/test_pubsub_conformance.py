@@ -1,5 +1,7 @@
 """The promises of `recado.wire.ports` for publications, over ZeroMQ and in memory, trio and asyncio."""
 
+from collections.abc import Callable
+
 import anyio
 import pytest
 from wire_worlds import World, echoing, everywhere, until_delivered
@@ -62,6 +64,34 @@ async def test_unsubscribing_takes_effect_at_once(world: World) -> None:
         assert await _take(subscriber, 1) == [Publication(b"keep", b"")]
         subscriber.subscribe(b"drop")
         await until_delivered(publisher, subscriber, b"drop")
+
+
+@everywhere
+async def test_a_publisher_knows_what_is_wanted(world: World) -> None:
+    """As long as somebody behind one of its brokers has subscribed to a topic, or a beginning of it."""
+    async with (
+        world.network.forwarder(world.address(), world.address()) as (xsub, xpub),
+        world.network.forwarder(world.address(), world.address()) as (other_xsub, other_xpub),
+        world.network.publisher([xsub, other_xsub]) as publisher,
+        world.network.subscriber([xpub]) as one,
+    ):
+        assert not publisher.wanted(b"geral")
+        async with world.network.subscriber([other_xpub]) as two:
+            one.subscribe(b"geral")
+            two.subscribe(b"ge")
+            await _until(lambda: publisher.wanted(b"geral"))
+            await _until(lambda: publisher.wanted(b"gente"))
+            assert not publisher.wanted(b"g")
+            assert not publisher.wanted(b"outro")
+        await _until(lambda: not publisher.wanted(b"gente"))
+        assert publisher.wanted(b"geral")
+        one.unsubscribe(b"geral")
+        await _until(lambda: not publisher.wanted(b"geral"))
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 (nothing tells of it)
+        await anyio.sleep(0.01)
 
 
 @everywhere
