@@ -37,8 +37,8 @@ CURSOR_SERVICES = frozenset({"history", "audit"})
 # Fields of clients that are version vectors: a component for each start of each server, for years.
 _VECTOR_FIELDS = frozenset({"session", "since", "have"})
 
-_packer = msgpack.Packer(use_bin_type=True, autoreset=True)
-_pack, _pack_array_header = _packer.pack, _packer.pack_array_header
+_pack = msgspec.msgpack.Encoder().encode
+_pack_array_header = msgpack.Packer(autoreset=True).pack_array_header
 # Walks over a value without making it: what claims more items than it has is refused before room is made.
 _walk = msgspec.msgpack.Decoder(msgspec.Raw).decode
 
