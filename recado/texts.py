@@ -92,9 +92,7 @@ ERRORS: dict[str, Text] = {
     "search_off": Text("Este servidor não faz buscas", "This server does not search"),
     "search_empty": Text("Diga pelo menos uma palavra para buscar", "Name at least one word to search for"),
     "search_too_long": Text("Busca longa demais", "Too much to search for"),
-    "search_too_short": Text(
-        "Antes do asterisco, pelo menos três letras", "At least three letters before the star"
-    ),
+    "search_too_short": Text("Antes do asterisco, pelo menos 3 letras", "At least 3 letters before the star"),
     "behind": Text("Este servidor ainda não tem o que você já viu", "This server lacks what you have seen"),
     "unavailable": Text("Nenhum servidor responde agora", "No server answers at the moment"),
     "indeterminate": Text(

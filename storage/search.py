@@ -26,6 +26,7 @@ FILE_NAME: Final = "search.db"
 FORMAT: Final = 1  # another one begins anew
 SLOT_BITS: Final = 10
 OWN_SLOTS: Final = 512
+STRETCHES_MAX: Final = 100  # in one slice: SQLite's own limit for such a statement is 500
 _SLOTS: Final = 1 << SLOT_BITS
 _ALL: Final = LAMPORT_LIMIT << SLOT_BITS
 _CACHE_KIB: Final = 16 * 1024
@@ -46,12 +47,19 @@ _STRETCH: Final = f"""select {{row}}, case e.kind when 3 then e.body end, case e
     {PLACES_SQL} from {{log}}.entry e where e.number = {{number}} and e.seq > {{after}} and e.seq <= {{upto}}
     and e.kind in (3, 4) and typeof(e.body) = 'text' and e.lamport between 1 and {LAMPORT_LIMIT}"""
 _INSERT: Final = "insert into words(rowid, said, direct, place)"
+_INSERT_ROW: Final = f"{_INSERT} values(?, ?, ?, ?)"
 _FIND: Final = """select group_concat(rowid) from (select rowid from words
     where words match ? and rowid < ? order by rowid desc limit ?)"""
 _REACHED: Final = "update source set seq = ?, hash = ? where slot = ?"
 _PLACED: Final = "select number, slot, lamport from placed where number between ? and ?"
-_HASH: Final = """select e.hash from {log}.origin o cross join {log}.entry e on e.number = o.number
+# By what the replica is called where it is asked.
+_MEMORY, _FILE = "main", "log"
+_HASHES: Final = {
+    log: f"""select e.hash from {log}.origin o cross join {log}.entry e on e.number = o.number
     where o.origin = ? and e.seq = ?"""
+    for log in (_MEMORY, _FILE)
+}
+_NUMBERS: Final = {log: f"select number from {log}.origin where origin = ?" for log in (_MEMORY, _FILE)}
 
 
 class SearchFailed(Exception):
@@ -166,9 +174,9 @@ class Index:
     def _hash(self, origin: str, seq: int) -> bytes | None:
         if self._path is None:
             with self._replica.reading() as log:
-                row = log.execute(_HASH.format(log="main"), (origin, seq)).fetchone()
+                row = log.execute(_HASHES[_MEMORY], (origin, seq)).fetchone()
         else:
-            row = self._writer.execute(_HASH.format(log="log"), (origin, seq)).fetchone()
+            row = self._writer.execute(_HASHES[_FILE], (origin, seq)).fetchone()
         return None if row is None else row[0]
 
     def begin_anew(self) -> None:
@@ -204,18 +212,21 @@ class Index:
         return sum(max(0, seq - reached.get(origin, 0)) for origin, seq in durable.items())
 
     def stretches(self, durable: Mapping[str, int], *, most: int) -> list[Stretch]:
-        """What is to be taken next of `durable`: at most so many entries."""
+        """What is to be taken next of `durable`: at most so many entries, of `STRETCHES_MAX` origins."""
         found: list[Stretch] = []
         for origin, last in durable.items():
             after = self.reached.get(origin, 0)
-            if last > after and most > 0:
+            if last > after and most > 0 and len(found) < STRETCHES_MAX:
                 upto = min(last, after + most)
                 found.append(Stretch(origin, after, upto))
                 most -= upto - after
         return found
 
     def take(self, stretches: Sequence[Stretch]) -> None:
-        """Put these into the index, in one transaction; entries that are there already are read again."""
+        """Put these into the index, in one transaction; entries that are there already are read again.
+
+        At most `STRETCHES_MAX` of them.
+        """
         with _failing():
             self._writer.execute("begin immediate")
             try:
@@ -248,19 +259,20 @@ class Index:
         """
         if self._path is None:
             with self._replica.reading() as log:
-                own, moved = _selects(stretches, slots, log=log, schema="main")
+                own, moved = _selects(stretches, slots, log=log, schema=_MEMORY)
                 rows = log.execute(own).fetchall() if own else []
                 far = {slot: log.execute(select).fetchall() for slot, select in moved.items()}
-            self._writer.executemany(f"{_INSERT} values(?, ?, ?, ?)", rows)
+            self._writer.executemany(_INSERT_ROW, rows)
         else:
-            own, moved = _selects(stretches, slots, log=self._writer, schema="log")
+            own, moved = _selects(stretches, slots, log=self._writer, schema=_FILE)
             if own:
-                self._writer.execute(f"{_INSERT} {own}")
+                own = f"{_INSERT} {own}"
+                self._writer.execute(own)
             far = {slot: self._writer.execute(select).fetchall() for slot, select in moved.items()}
         for slot, rows in far.items():
             for lamport, *texts in rows:
                 number = self._number(lamport, slot)
-                self._writer.execute(f"{_INSERT} values(?, ?, ?, ?)", (number, *texts))
+                self._writer.execute(_INSERT_ROW, (number, *texts))
 
     def _number(self, lamport: int, slot: int) -> int:
         """A row's number for an origin without a slot of its own: one that is free at this stamp.
@@ -328,7 +340,7 @@ def _selects(
     """One statement for all origins with slots of their own, in order; and one for each other slot."""
     own, moved = [], {}
     for origin, after, upto in stretches:
-        row = log.execute(f"select number from {schema}.origin where origin = ?", (origin,)).fetchone()
+        row = log.execute(_NUMBERS[schema], (origin,)).fetchone()
         if row is not None:
             slot, place = slots[origin], {"log": schema, "number": row[0], "after": after, "upto": upto}
             if slot < OWN_SLOTS:

@@ -19,7 +19,6 @@ from daemons.server.election import Elections
 from daemons.server.file_watch import FileWatch
 from daemons.server.heartbeat import Heartbeat
 from daemons.server.in_force import InForce
-from daemons.server.indexing import Indexing
 from daemons.server.node import Node, Surroundings
 from daemons.server.old_logs import OldLogs
 from daemons.server.peer_records import PeerRecords
@@ -73,8 +72,7 @@ class Server:
         writes = Writes(node)
         scrub = Scrub(node, askers)
         donor = Donor(node)
-        indexing = Indexing(node)
-        search = Search(node, indexing)
+        search = Search(node)
         self.requests = requests = Requests(
             node,
             self.listener,
@@ -103,7 +101,6 @@ class Server:
             PeerRecords(node, offsets_ms=rounds.offsets_ms).run,
             DiskWatch(node, changed=lambda slow: self.elections.disk_is(slow=slow)).run,
             donor.run,
-            indexing.run,
             search.run,
             Bootstrap(node, askers).run,
             scrub.run,

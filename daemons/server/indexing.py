@@ -23,7 +23,7 @@ from recado.protocol.limits import (
     SEARCH_SLICE_ENTRIES,
 )
 from recado.protocol.messages import Entry
-from storage.search import Index, SearchFailed, Stretch, remove
+from storage.search import STRETCHES_MAX, Index, SearchFailed, Stretch, remove
 
 GATHER_SECONDS: Final = 0.1  # from a commit until it is indexed, with all that came meanwhile
 RETRY_SECONDS: Final = 10.0  # after a failure, and while there is no room
@@ -170,7 +170,7 @@ class Indexing:
             index = self.index
             if index is None:
                 return True
-            again, self._again = self._again[:SEARCH_SLICE_ENTRIES], self._again[SEARCH_SLICE_ENTRIES:]
+            again, self._again = self._again[:STRETCHES_MAX], self._again[STRETCHES_MAX:]
             known = [stretch for stretch in again if stretch.upto <= index.reached.get(stretch.origin, 0)]
             taken = known or index.stretches(self._node.entries.durable, most=SEARCH_SLICE_ENTRIES)
             return await self._aside(lambda: index.take(taken))

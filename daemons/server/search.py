@@ -64,9 +64,9 @@ class Found(msgspec.Struct):
 class Search:
     """The handler `search`, and the task `run`."""
 
-    def __init__(self, node: Node, indexing: Indexing) -> None:
+    def __init__(self, node: Node) -> None:
         self._node = node
-        self._indexing = indexing
+        self._indexing = Indexing(node)
         self._waiting: deque[Looking] = deque()
         self._asked = trio.Event()
 
@@ -124,7 +124,12 @@ class Search:
     # Looking --------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """The task: one search after the other."""
+        """The task: let the index follow, and beside that serve one search after the other."""
+        async with trio.open_nursery() as beside:
+            beside.start_soon(self._indexing.run)
+            await self._serve_all()
+
+    async def _serve_all(self) -> None:
         while True:
             while self._waiting:
                 await self._serve(self._waiting.popleft())

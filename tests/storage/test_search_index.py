@@ -343,6 +343,15 @@ def test_more_origins_than_slots(monkeypatch: pytest.MonkeyPatch, own: int, slot
     del replica
 
 
+def test_very_many_origins_at_once() -> None:
+    """A thousand logs of one message each, as after a thousand starts, are all found."""
+    author = Author()
+    for n in range(1000):
+        author.add(origin=f"server-1.{n:016x}", later=n + 1, body=b"mensagem")
+    _, index = in_memory(author.entries, most=2000)
+    assert everything(index) == expected_of(author.entries)
+
+
 def test_repaired_entries_are_read_again() -> None:
     """What stood there damaged when it was indexed is found by its own words afterwards."""
     author = Author()
