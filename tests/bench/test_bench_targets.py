@@ -97,6 +97,23 @@ def test_t5_compares_quorums_and_t6_local_answers() -> None:
     assert met(results, "T6") == [False]
 
 
+def test_in_memory_durability_is_not_compared_and_processor_time_is() -> None:
+    """Without a disk the ratio is told and is no verdict; what a message costs is one."""
+    samples = [
+        msgspec.structs.replace(one, probes_us=[1.0, 1.0]) for one in (sample(SHORT, us=17), sample(REDIS))
+    ]
+    results = place("publish", "8x64", samples)
+    assert met(results, "T2", REDIS) == [None]
+    assert met(results, "T9", SHORT) == [True]
+
+
+def test_a_short_soak_is_no_verdict() -> None:
+    """Within twenty minutes caches are still filling."""
+    part = Part(0, 600, 100.0, 0, 1, 2, 3, 4)
+    soak = Soak(100.0, 600, "recado-short", [part], [Memory("server-1", [], 1000.0)])
+    assert met({"soak": msgspec.to_builtins(soak)}, "T13") == [None]
+
+
 def test_t7_is_missed_if_anything_is_lost() -> None:
     """A rate above NATS' is one thing, a delivery that did not come another."""
     ours, peer = recado.BUS.name, nats.CORE.name
