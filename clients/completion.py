@@ -22,6 +22,12 @@ _KINDS: Final[dict[str, tuple[Kind, ...]]] = {
     "USER": ("users",),
     "CHANNEL|PEER": ("channels", "users"),
 }
+_OPTIONS: Final[dict[str, tuple[Kind, ...]]] = {
+    "user": ("users",),
+    "author": ("users",),
+    "peer": ("users",),
+    "channel": ("channels",),
+}
 
 
 def commands(told: Iterator[tuple[str, str]], incomplete: str) -> list[CompletionItem]:
@@ -41,7 +47,7 @@ def knowing_names(command: click.Command) -> click.Command:
 
 def _kinds(parameter: click.Parameter) -> tuple[Kind, ...]:
     if isinstance(parameter, click.Option):
-        return ("users",) if parameter.name == "user" else ()
+        return _OPTIONS.get(parameter.name or "", ())
     return _KINDS.get(parameter.human_readable_name.strip("[]."), ())
 
 

@@ -16,6 +16,7 @@ from anyio.abc import TaskStatus
 from recado.protocol import codec
 from recado.protocol.errors import Malformed
 from recado.protocol.messages import Asked, CreateChannel, History, Login, Message, Publish, PublishMany
+from recado.protocol.searching import Search
 from recado.wire.memory import MemoryNetwork
 from recado.wire.ports import Incoming, Network, Outgoing, Publication, Publisher
 
@@ -59,6 +60,7 @@ class FakeServer:
         self.behind = False  # has not got what readers have seen
         self.names_page: int | None = None  # so many names in one reply
         self.unknown: set[str] = set()  # users whose registration has not arrived: `?` in histories
+        self.lag = 0  # entries that the search index lacks
         self.publishing = True
         self.publisher: Publisher | None = None
         self.on_request: Callable[[Asked], None] | None = None
@@ -116,6 +118,8 @@ class FakeServer:
                 return self._write(asked)
             case History() if not self.plain:
                 return self._history(asked.data)
+            case Search() if not self.plain:
+                return self._search(asked.data)
         match asked.service:
             case "audit" if not self.plain:
                 return self._audit(asked)
@@ -220,6 +224,19 @@ class FakeServer:
         if publish and self.publishing and self.publisher is not None:
             self.publisher.publish([Publication(target.encode(), codec.pack(fields))])
         return fields
+
+    def _search(self, asked: Search) -> Fields:
+        """What has all the words, letter by letter."""
+        whose = History(channel=asked.channel, user=asked.user, peer=asked.peer, before=asked.before)
+        here = [m for m in self.shared.messages if ("channel" in m) is not asked.direct]
+        if asked.direct or asked.channel:
+            here = [m for m in here if _wanted(m, whose)]
+        before = asked.before or (2**53, "", 0)
+        here = [m for m in here if tuple(_key(m)) < tuple(before)]
+        found = sorted((m for m in here if set(asked.text.split()) <= set(m["message"].split())), key=_key)
+        limit = asked.limit or 50
+        told = {"messages": found[-limit:], "more": len(found) > limit, "partial": False, "lag": self.lag}
+        return {"status": "OK", **told, "server": self.name}
 
     def _history(self, asked: History) -> Fields:
         chosen = [m for m in self.shared.messages if _wanted(m, asked)]

@@ -61,6 +61,8 @@ def test_words_go_to_stderr_and_data_to_stdout(talking: OnSockets) -> None:
         (("channels",), {"channels"}),
         (("history", "geral"), {"messages", "earlier", "server"}),
         (("history", "--direct", *ANA, "bob"), {"messages", "earlier", "server"}),
+        (("search", "um"), {"messages", "earlier", "partial", "lag", "server"}),
+        (("search", "psst", "--with", "bob", *ANA), {"messages", "earlier", "partial", "lag", "server"}),
         (("sync",), {"logins", "channels", "channel_messages", "user_messages", "more", "server"}),
         (("status",), {"server", "coordinator", "of"}),
     ],
@@ -94,6 +96,8 @@ def test_tail_in_json_is_one_line_a_message(talking: OnSockets) -> None:
         (("login", ""), "user_empty", 65),
         (("history", "nada"), "channel_missing", 1),
         (("login", "x" * 65), "name_too_long", 65),
+        (("search", "?!"), "search_empty", 65),
+        (("search", "ab*"), "search_too_short", 65),
         (("channel", "create", "servers"), "name_reserved", 65),
     ],
 )
@@ -108,6 +112,24 @@ def test_refusals_have_codes(
         "error": {"code": code, "text": result.stderr.removeprefix("recado: ").rstrip("\n")},
         "exit_code": exit_code,
     }
+
+
+def test_search_finds_and_says_what_it_could_not(talking: OnSockets) -> None:
+    """Messages on standard output; how to go on, and what may be missing, on standard error."""
+    talking.run("publish", *ANA, "geral", "um e dois")
+    found = talking.run("search", "-n", "1", "um")
+    assert found.stdout.splitlines()[0].endswith("#geral <ana> um e dois")
+    assert len(found.stdout.splitlines()) == 1
+    key = found.stderr.strip().rpartition(" ")[2]
+    assert found.stderr.startswith("there are earlier ones: --before ")
+    earlier = talking.run("search", "um", "--before", key, "--channel", "geral")
+    assert earlier.stdout.splitlines()[0].endswith("<ana> um")
+    assert (earlier.stdout.count("\n"), earlier.stderr) == (1, "")
+    direct = talking.run("search", "psst", "--direct", *ANA)
+    assert direct.stdout.endswith("ana -> bob: psst\n")
+    nothing = talking.run("search", "nunca", "dito")
+    assert (nothing.stdout, nothing.stderr, nothing.exit_code) == ("", "nothing found\n", 0)
+    assert talking.run("search", "x", "--direct", "--channel", "geral", *ANA).exit_code == 2
 
 
 def test_an_invitation_is_read_from_standard_input(talking: OnSockets) -> None:

@@ -80,6 +80,8 @@ def test_options_of_recado_itself_are_shown() -> None:
         (("channel", "op", "geral", "b"), ["beto"]),
         (("publish", "geral", ""), []),
         (("login", ""), []),
+        (("search", "oi", "--channel", "j"), ["jogos"]),
+        (("search", "oi", "--author", "b"), ["beto"]),
     ],
 )
 def test_names_come_from_a_replica(data: Path, words: tuple[str, ...], expected: list[str]) -> None:
