@@ -38,7 +38,7 @@ class Rationing:
         self._users, self._bots, self._channels = _buckets(), _buckets(), _buckets()
         self._readers, self._registrations = _buckets(), _buckets()
         self._owed: dict[bytes, int] = {}  # by key: tokens for what was told and is not paid for
-        self.refused = 0
+        self.refused = 0  # requests, for `status`; counted where they are answered
         self._configure()
         in_force.on_change.append(self._configure)
 
@@ -118,7 +118,6 @@ class Rationing:
     def _take(self, buckets: Buckets, key: object, now: float, *, tokens: int = 1) -> None:
         wait = buckets.take(key, now=now, tokens=tokens)
         if wait:
-            self.refused += 1
             raise RateLimited(wait)
 
 

@@ -6,7 +6,7 @@ port a client's next request may come to another server before replication does.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import trio
 
@@ -29,7 +29,7 @@ from recado.protocol import codec
 from recado.protocol.buckets import Buckets
 from recado.protocol.errors import Malformed, Refused
 from recado.protocol.limits import ABSENCE_CHECKS_MAX, BUCKETS_MAX, COMMIT_ENTRIES_MAX, DRAIN_MESSAGES_MAX
-from recado.protocol.messages import PublishMany
+from recado.protocol.messages import Publish, PublishMany
 from recado.wire.ports import Incoming, Listener
 from storage.replica import StorageError
 
@@ -186,12 +186,14 @@ class Requests:
 
     def _too_much(self, incoming: Incoming, limited: RateLimited) -> None:
         """Refuse what was not read: its service is not known."""
+        self._node.rationing.refused += 1
         self._refused.add({"service": "error"}, requests=1, code=limited.code)
         data = {**error_data(limited.code, limited.text), "retry_after": limited.retry_after}
         self._node.replies.add(incoming.envelope, "error", data, asked_clock=0)
 
     def _serve_batch(self, calls: list[Call]) -> None:
         self._writes.prefetch(calls)
+        self._plain.begin()
         for call in calls:
             if isinstance(call, Bundle):
                 self._serve_bundle(call)
@@ -208,7 +210,7 @@ class Requests:
             pass  # each of them is told so
         else:
             self._node.tags.hear(bundle.asked.clock, bundle.said.ctag, now=self._node.batch_now)
-            taken = self._plain.take(bundle)
+            taken = self._plain.take_many(bundle)
         for part in bundle.parts(taken):
             self._serve(part)
 
@@ -223,7 +225,9 @@ class Requests:
             if handler is None:
                 raise Refused("service_unknown", f"Serviço desconhecido: {service}")
             self._admission.admit(call)
-            handler(call, call.asked.data)
+            asked = call.asked.data
+            if service != "publish" or not self._plain.take_one(call, cast(Publish, asked)):
+                handler(call, asked)
         except Missing as missing:
             if call.checked or not self._park(call):
                 self._refuse(call, missing)
@@ -240,6 +244,7 @@ class Requests:
         if refused.code == "busy":
             more["retry_after"] = 1
         if isinstance(refused, RateLimited):
+            self._node.rationing.refused += 1
             more["retry_after"] = refused.retry_after
         if refused.reason is not None:
             more["reason"] = refused.reason
