@@ -31,7 +31,7 @@ from recado.keepsake import Keepsakes
 from recado.protocol import codec, names
 from recado.protocol.errors import Malformed, Refused
 from recado.protocol.limits import SUBSCRIPTIONS_PER_CLIENT_MAX
-from recado.protocol.publications import BEACON_TOPIC, single_topic
+from recado.protocol.publications import BEACON_TOPIC, out_of_run, single_topic
 from recado.resuming import Cursor, Saved, cursor_of, resumed
 from recado.target import Target
 from recado.values import Change, Key, Message, Page, Unreadable
@@ -226,9 +226,9 @@ class Subscription:
                     bodies = codec.decode_publications(frame)
                 except Malformed:
                     continue  # anybody can publish in open mode
-                followers, heading = tuple(self._followers.values()), single_topic(topic)
-                for body in bodies:
-                    self._heard(heading, body, followers)
+                followers, single = tuple(self._followers.values()), single_topic(topic)
+                for body in bodies if single is None else out_of_run(bodies):
+                    self._heard(topic if single is None else single, body, followers)
 
     def _heard(self, topic: bytes, body: dict[str, Any], followers: tuple[Follower, ...]) -> None:
         if topic == BEACON_TOPIC:

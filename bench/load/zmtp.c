@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { LONG = 2, COMMAND = 4, LISTENS = 0 };
+enum { LONG = 2, COMMAND = 4 };
 
 size_t head_of(const unsigned char *p) { return *p & LONG ? 9 : 2; }
 
@@ -49,12 +49,15 @@ static void greet(Connection *c) { shake_hands(c, settings.window == 1 ? "REQ" :
 static void greet_short(Connection *c) { shake_hands(c, "DEALER"); }
 static void greet_pub(Connection *c) { shake_hands(c, "PUB"); }
 
-void listen_as_sub(Connection *c) {
+static void subscribe(Connection *c, const void *wish, size_t count) {
     shake_hands(c, "SUB");
-    put_frame(c, 0, "\1bench-0", 8);
+    put_frame(c, 0, wish, count);
     flush_blocking(c);
     c->own[LISTENS] = 1;
 }
+
+void listen_as_sub(Connection *c) { subscribe(c, "\1bench-0", 8); }
+void listen_to_runs(Connection *c) { subscribe(c, "\1\0runs\0bench-0\0", 15); }
 
 // What goes ---------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 #pragma once
 #include "load.h"
 
-enum { MORE = 1, ID_BYTES = 16, MARK = 0xc1, HEAD_BYTES = 9, MANY_MAX = 256 };
+enum { MORE = 1, ID_BYTES = 16, MARK = 0xc1, HEAD_BYTES = 9, MANY_MAX = 256, LISTENS = 0 };
 
 // zmtp.c
 size_t head_of(const unsigned char *frame);  // bytes before its body
@@ -11,6 +11,7 @@ void put_head(Connection *c, int flags, size_t count);
 void put_frame(Connection *c, int flags, const void *bytes, size_t count);
 void shake_hands(Connection *c, const char *kind);
 void listen_as_sub(Connection *c);
+void listen_to_runs(Connection *c);
 uint64_t wall_ms(void);
 unsigned char *put_id(unsigned char *p, Connection *c, unsigned slot, uint64_t ms);
 int take_command(Connection *c, const unsigned char *frame, const unsigned char *body, size_t count);

@@ -1,5 +1,5 @@
 // Requests that carry many publishes, in the short form: what a connection has to ask when it is its turn to write goes
-// out together, at most `many` to a request.  Nothing waits for more to come.
+// out together, at most `many` to a request.  Nothing waits for more to come.  Listeners hear runs, as our clients do.
 #include "zmtp.h"
 #include <errno.h>
 #include <stdio.h>
@@ -66,10 +66,20 @@ static void ask(Connection *c, unsigned slot, const char *text, size_t count) {
     if (g->now.count == (unsigned)settings.many) gather(c);
 }
 
+// A map, or a list of them.
+static void take_run(Connection *c, const unsigned char *frame, const unsigned char *body, const unsigned char *end) {
+    size_t count = 0;
+    const unsigned char *p = open_array(body, end, &count), *next;
+    if (*frame & MORE) return;
+    if (!p) delivered(c, body, (size_t)(end - body));
+    for (; p && count-- && (next = past(p, end)); p = next) delivered(c, p, (size_t)(next - p));
+}
+
 // Each of them has its own answer: a failure if it says so itself, or if it says nothing and the whole reply is one.
 static void take(Connection *c, unsigned char *frame, size_t whole) {
     const unsigned char *body = frame + head_of(frame), *end = frame + whole;
     if (take_command(c, frame, body, (size_t)(end - body))) return;
+    if (c->own[LISTENS]) return take_run(c, frame, body, end);
     if (end - body < HEAD_BYTES || *body != MARK) errno = EPROTO, die("a reply in the long form");
     Gathered *g = c->gathered;
     Asked *asked = &g->out[from_big_endian(body + 1, 8) % WINDOW_MAX], of = *asked;
@@ -90,4 +100,4 @@ static void take(Connection *c, unsigned char *frame, size_t whole) {
     }
 }
 
-const Protocol zmtp_many = {"recado-many", WINDOW_MAX, 0, greet, listen_as_sub, ask, unit_of_zmtp, take, gather};
+const Protocol zmtp_many = {"recado-many", WINDOW_MAX, 0, greet, listen_to_runs, ask, unit_of_zmtp, take, gather};

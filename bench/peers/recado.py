@@ -70,4 +70,10 @@ LOCAL = Contender(
     promise="local: answered after one has fsynced it, the others follow",
 )
 SPREAD = Contender("Recado, through the server", WITH_BROKER, "recado-short")
+SPREAD_IN_RUNS = Contender(
+    "Recado, through the server, our clients",
+    WITH_BROKER,
+    "recado-many",
+    promise="the same, many to a request and to a publication, as between programs of ours",
+)
 BUS = Contender("Recado's broker alone", BUS_ONLY, "recado-pub")

@@ -13,7 +13,7 @@ knows what anybody listens to, and makes nothing else.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import trio
@@ -34,9 +34,11 @@ from recado.protocol.publications import (
     beacon,
     channel_message,
     coordinator_announcement,
+    in_run,
     is_private,
     moved,
     private_key,
+    run_head,
     run_topic,
     target_key,
     topic,
@@ -59,13 +61,14 @@ QUEUE_MAX = 4 * WINDOW_ENTRIES_MAX
 
 
 class Audience(NamedTuple):
-    """The topics of a target at which somebody listens: to one message a frame, and to runs of them."""
+    """The topics of a target at which somebody listens: its own one, and in open mode that of its runs."""
 
     single: bytes | None
     runs: bytes | None
 
 
 NOBODY = Audience(None, None)
+NO_HEADS: Mapping[bytes, bytes] = {}
 
 
 class Announcements:
@@ -130,16 +133,36 @@ class Announcements:
         audiences = {target: self._audience(self._heading(target)) for target in targets}
         heard = [entry for entry in batch if audiences[entry.target] is not NOBODY]
         authors = {uid: self._name_of(uid) for uid in {entry.author for entry in heard}}
-        spoken = [(audiences[entry.target], self._body(entry, authors[entry.author])) for entry in heard]
+        spoken = [
+            (single, self._body(entry, authors[entry.author]))
+            for entry in heard
+            if (single := audiences[entry.target].single) is not None
+        ]
         if self._secured:
             # The stamps of a batch rise: who believes a topic's last one has followed the others.
             for body in dict(spoken).values():
                 self._node.tags.vouch(body, body["clock"])
-        made = [(audience, codec.pack(body)) for audience, body in spoken]
-        self._out.publish([Publication(to.single, body) for to, body in made if to.single is not None])
-        self._out.publish(in_runs([Publication(to.runs, body) for to, body in made if to.runs is not None]))
+        made = [Publication(heading, codec.pack(body)) for heading, body in spoken]
+        self._out.publish(in_runs(made) if self._secured else made)
+        for kind in _SAID:  # a channel and a user of one name share a topic
+            shared = [
+                (e, to) for e in heard if e.kind == kind and (to := audiences[e.target].runs) is not None
+            ]
+            self._publish_runs(shared, authors)
         for entry in targets.values():
             self._remember(entry.target or b"", entry.origin, entry.seq)
+
+    def _publish_runs(self, shared: list[tuple[Entry, bytes]], authors: Mapping[bytes | None, str]) -> None:
+        """Entries of one kind at the topics of runs, where what a target's have in common is told once."""
+        heads: dict[bytes, dict[str, Any]] = {}
+        made = []
+        for entry, at in shared:
+            if at not in heads:
+                dst = "" if isinstance(entry.target, str) else self._name_of(entry.target)
+                heads[at] = run_head(entry, dst=dst)
+            body = in_run(entry, heads[at], author=authors[entry.author])
+            made.append(Publication(at, codec.pack(body)))
+        self._out.publish(in_runs(made, {at: codec.pack(head) for at, head in heads.items()}))
 
     def _look_who_listens(self) -> None:
         """Whether runs may be published; beacons tell, and at once when it has changed.
@@ -157,7 +180,7 @@ class Announcements:
         if heading is None:
             return NOBODY
         if self._secured:
-            return Audience(None, heading)
+            return Audience(heading, None)
         shared = run_topic(heading)
         single = heading if self._out.wanted(heading) else None
         runs = shared if self._runs and self._out.wanted(shared) else None
@@ -290,8 +313,10 @@ class Announcements:
             self._elections.heard(epoch_of(said.data.get("epoch")))
 
 
-def in_runs(made: Sequence[Publication]) -> list[Publication]:
+def in_runs(made: Sequence[Publication], heads: Mapping[bytes, bytes] = NO_HEADS) -> list[Publication]:
     """Publications of one topic in frames that they share, each topic's in their order.
+
+    `heads`: what begins each run at a topic, and is one of its maps.
 
     A frame costs the broker and each subscriber about the same whatever its size (CURVE encrypts each by
     itself): what was committed together costs once.  Only where no subscriber is somebody else's program that
@@ -303,7 +328,8 @@ def in_runs(made: Sequence[Publication]) -> list[Publication]:
         run, size = open_runs.get(heading, ([], 0))
         size += len(body)
         if not run or len(run) == PUBLICATIONS_OF_RUN_MAX or size > RUN_BYTES_MAX:
-            run, size = [], len(body)
+            run = [heads[heading]] if heading in heads else []
+            size = len(body) + sum(map(len, run))
             runs.append((heading, run))
         run.append(body)
         open_runs[heading] = run, size

@@ -19,7 +19,7 @@ Shapiro, "Capability Myths Demolished", 2003): it stands in no log.
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from recado.protocol.errors import Malformed
@@ -63,9 +63,9 @@ def run_topic(topic: bytes) -> bytes:
     return RUNS_TOPIC + topic + b"\0"
 
 
-def single_topic(topic: bytes) -> bytes:
-    """The inverse of `run_topic`; what is no run's topic stays as it is."""
-    return topic[len(RUNS_TOPIC) : -1] if topic.startswith(RUNS_TOPIC) else topic
+def single_topic(topic: bytes) -> bytes | None:
+    """The inverse of `run_topic`; None if it is no run's topic."""
+    return topic[len(RUNS_TOPIC) : -1] if topic.startswith(RUNS_TOPIC) else None
 
 
 class SecuredTopic(NamedTuple):
@@ -157,6 +157,33 @@ def _common(entry: Entry) -> dict[str, Any]:
         "prev": entry.prev,
         "id": entry.id,
     }
+
+
+def run_head(entry: Entry, *, dst: str = "") -> dict[str, Any]:
+    """What the messages of a run at `run_topic` have in common: its first map, under each of the others."""
+    whose = {"channel": entry.target} if isinstance(entry.target, str) else {"dst": dst}
+    return {**whose, "origin": entry.origin, "timestamp": entry.wall_ms // 1000}
+
+
+def in_run(entry: Entry, head: Mapping[str, Any], *, author: str) -> dict[str, Any]:
+    """The body of a message, a channel's or a direct one, without what stands in the head of its run."""
+    who = {"user": author} if isinstance(entry.target, str) else {"from": author, "src": author}
+    body = {
+        **who,
+        "message": entry.body.decode("utf-8"),
+        "clock": entry.lamport,
+        "seq": entry.seq,
+        "prev": entry.prev,
+        "id": entry.id,
+    }
+    if entry.wall_ms // 1000 != head["timestamp"]:
+        body["timestamp"] = entry.wall_ms // 1000
+    return body
+
+
+def out_of_run(bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages of a run at `run_topic`, each as it is published by itself."""
+    return [{**bodies[0], **body} for body in bodies[1:]] if bodies else []
 
 
 def coordinator_announcement(

@@ -17,7 +17,10 @@ from recado.protocol.publications import (
     concerns,
     coordinator_announcement,
     ident_of,
+    in_run,
+    out_of_run,
     place_of,
+    run_head,
     seqs,
     target_key,
     topic,
@@ -27,12 +30,12 @@ from recado.protocol.publications import (
 ORIGIN = "server-1.0123456789abcdef"
 
 
-def entry(kind: Kind, target: str | bytes) -> Entry:
+def entry(kind: Kind, target: str | bytes, *, wall_ms: int = 1_700_000_000_999) -> Entry:
     return seal(
         EMPTY,
         origin=ORIGIN,
         lamport=7,
-        wall_ms=1_700_000_000_999,
+        wall_ms=wall_ms,
         kind=kind,
         author=names.uid("ana"),
         id=b"id-1",
@@ -63,6 +66,23 @@ def test_channel_message_is_the_contracts_map() -> None:
     assert body == {"channel": "geral", "user": "ana", **COMMON}
     assert type(body["timestamp"]) is int
     assert list(body)[:5] == ["channel", "user", "message", "timestamp", "clock"]
+
+
+@pytest.mark.parametrize("kind", [Kind.CHANNEL_MESSAGE, Kind.USER_MESSAGE])
+def test_a_run_s_messages_are_the_single_ones(kind: Kind) -> None:
+    """What stands in the head and what in each message make the same map, another second's too."""
+    target = "geral" if kind is Kind.CHANNEL_MESSAGE else names.uid("bia")
+    first, later = entry(kind, target), entry(kind, target, wall_ms=1_700_000_001_999)
+    head = run_head(first, dst="bia")
+    single = [
+        channel_message(one, user="ana")
+        if kind is Kind.CHANNEL_MESSAGE
+        else user_message(one, src="ana", dst="bia")
+        for one in (first, later)
+    ]
+    assert out_of_run([head, *(in_run(one, head, author="ana") for one in (first, later))]) == single
+    assert "timestamp" not in in_run(first, head, author="ana")
+    assert out_of_run([]) == out_of_run([head]) == []
 
 
 def test_direct_message_names_its_author_twice() -> None:
