@@ -17,6 +17,7 @@ from daemons.server.in_force import Given, InForce
 from daemons.server.put_off import PutOff
 from daemons.server.rationing import Rationing
 from daemons.server.signing import Proofs
+from daemons.server.tail import Tail
 from daemons.server.topics import Topics
 from daemons.server.tried import FirstTries
 from daemons.server.versions import Versions
@@ -151,6 +152,7 @@ class Node:
         self.behind: Callable[[str, int], None] = lambda _peer, _entries: None  # lacks so many of a peer's
         self.acting: Callable[[], bool] = lambda: False  # may this server do what only a coordinator does?
         self.election: Callable[[], dict[str, Any]] = dict  # what `status` says of it
+        self.tail = Tail()
         self.nudge: Callable[[str | None], None] = lambda _peer: None  # pull soon (from this peer)
         self.damaged: Callable[[str, int], None] = lambda _origin, _seq: None  # an entry here is not sound
         self.doors: Callable[[], dict[str, Any]] = dict  # what `status` says of connections and refusals

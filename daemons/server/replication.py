@@ -20,6 +20,7 @@ from daemons.server.commit import Place
 from daemons.server.node import Node
 from daemons.server.peer_services import runs_fields, take_runs, vector_fields
 from daemons.server.signing import pieces
+from daemons.server.tail import size_of
 from daemons.shared.periodic import every
 from recado.protocol import codec
 from recado.protocol.entry import GENESIS, run_of
@@ -34,26 +35,16 @@ NOT_SIGNED: Mapping[Place, bytes | None] = MappingProxyType({})
 KINDS = {int(kind): kind.name.lower() for kind in Kind}
 
 
-class Chunk(msgspec.Struct, frozen=True):
-    """Consecutive own entries of one commit, with the hash before the first.
-
-    `signature`: over the last of them, in a secured cluster.
-    """
-
-    previous_hash: bytes
-    entries: list[Entry]
-    signature: bytes | None = None
-
-
 def chunks(
     previous_hash: bytes,
     entries: Sequence[Entry],
     signed: Mapping[Place, bytes | None] = MappingProxyType({}),
-) -> Iterator[Chunk]:
-    """Own entries of one commit in pieces; each ends where its signature is."""
+) -> Iterator[Run]:
+    """Own entries of one commit in runs; each ends where its signature is, if the cluster is secured."""
     for piece in pieces(entries):
         last = piece[-1]
-        yield Chunk(previous_hash, piece, signed.get((last.origin, last.seq)))
+        signature = signed.get((last.origin, last.seq))
+        yield msgspec.structs.replace(run_of(piece, previous_hash), signature=signature)
         previous_hash = last.hash
 
 
@@ -63,7 +54,7 @@ class Peer:
     def __init__(self, member: Member, asker: Asker) -> None:
         self.member = member
         self.asker = asker
-        self.window: deque[Chunk] = deque()
+        self.window: deque[Run] = deque()
         self.window_entries = 0
         self.window_bytes = 0
         self.fresh = trio.Event()
@@ -71,17 +62,16 @@ class Peer:
         self.exchanging = trio.Lock()
         self.forgot = False  # whether a chunk found no room since the window was last empty
 
-    def offer(self, chunk: Chunk) -> None:
-        """Queue for the push if the window has room; else forget, pull repairs."""
-        size = sum(len(entry.header) + len(entry.body) for entry in chunk.entries)
+    def offer(self, run: Run, size: int) -> None:
+        """Queue for the push if the window has room for so many bytes; else forget, pull repairs."""
         if (
-            self.window_entries + len(chunk.entries) > WINDOW_ENTRIES_MAX
+            self.window_entries + len(run.entries) > WINDOW_ENTRIES_MAX
             or self.window_bytes + size > WINDOW_BYTES_MAX
         ) and self.window:
             self.forgot = True
             return
-        self.window.append(chunk)
-        self.window_entries += len(chunk.entries)
+        self.window.append(run)
+        self.window_entries += len(run.entries)
         self.window_bytes += size
         self.fresh.set()
 
@@ -90,17 +80,14 @@ class Peer:
         runs: list[Run] = []
         taken = 0
         while self.window and (not runs or taken + len(self.window[0].entries) <= PUSH_ENTRIES_MAX):
-            chunk = self.window.popleft()
-            run = msgspec.structs.replace(
-                run_of(chunk.entries, chunk.previous_hash), signature=chunk.signature
-            )
+            run = self.window.popleft()
             if runs and (joined := _joined(runs[-1], run)) is not None:
                 runs[-1] = joined
             else:
                 runs.append(run)
-            taken += len(chunk.entries)
+            taken += len(run.entries)
         self.window_entries -= taken
-        self.window_bytes -= sum(len(h) + len(b) for run in runs for h, b in run.entries)
+        self.window_bytes -= sum(map(size_of, runs))
         return runs
 
 
@@ -139,9 +126,11 @@ class Replication:
             return
         previous = self._tail[1] if self._tail[0] == mine else GENESIS
         self._tail = (own[-1].origin, own[-1].hash)
-        for chunk in chunks(previous, own, self._node.commits.signed):
+        for run in chunks(previous, own, self._node.commits.signed):
+            size = size_of(run)
+            self._node.tail.add(run, size)
             for peer in self.peers.values():
-                peer.offer(chunk)
+                peer.offer(run, size)
         kinds = {f"{KINDS.get(kind, 'unknown')}": n for kind, n in Counter(e.kind for e in own).items()}
         self._sending.add(servers=len(self.peers), **kinds)
 

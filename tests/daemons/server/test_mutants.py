@@ -25,13 +25,13 @@ from daemons.server import replication, writes
 from daemons.server.calls import Call
 from daemons.server.commit import GroupCommit
 from daemons.server.peer_services import PeerServices
-from daemons.server.replication import Chunk, Replication
+from daemons.server.replication import Replication
 from daemons.server.requests import Requests
 from daemons.server.writes import Writes
 from recado.protocol import names
 from recado.protocol.acknowledgement import Acknowledgements
 from recado.protocol.adjustment import AdjustmentGate
-from recado.protocol.entry import Head
+from recado.protocol.entry import Head, run_of
 from recado.protocol.lamport import LamportClock
 from recado.protocol.log import ReplicationLog
 from recado.protocol.messages import Entry, Login, Message, Publish
@@ -115,7 +115,7 @@ def _always_derives(_request_id: Any) -> Any:
 
 
 def _one_piece(_chunks: Any) -> Any:
-    return lambda previous_hash, entries, _signed=None: iter([Chunk(previous_hash, list(entries))])
+    return lambda previous_hash, entries, _signed=None: iter([run_of(list(entries), previous_hash)])
 
 
 def _nothing(result: Any = None) -> Callable[[Any], Any]:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import trio
 
-from daemons.server.replication import Chunk, Peer, chunks
-from recado.protocol.entry import EMPTY
+from daemons.server.replication import Peer, chunks
+from daemons.server.tail import size_of
+from recado.protocol.entry import EMPTY, run_of
 from recado.protocol.limits import (
     PAGE_BYTES_MAX,
     PUSH_ENTRIES_MAX,
@@ -43,7 +44,8 @@ async def test_the_window_forgets_what_finds_no_room() -> None:
     peer = await window()
     entries = log_of(ORIGIN, 2000)
     for first in range(0, 2000, 100):
-        peer.offer(Chunk(b"", entries[first : first + 100]))
+        run = run_of(entries[first : first + 100], b"")
+        peer.offer(run, size_of(run))
     assert peer.window_entries == WINDOW_ENTRIES_MAX // 100 * 100
     assert peer.forgot
     pushes = []
@@ -59,12 +61,11 @@ async def test_pieces_fit_into_a_window_and_chain(size: int) -> None:
     """One commit is cut so that every piece fits alone, and each piece names the hash before it."""
     entries = log_of(ORIGIN, 512, text="{:>%s}" % size if size else "{}")  # noqa: UP031 - a format of a format
     pieces = list(chunks(EMPTY.hash, entries))
-    assert [entry for piece in pieces for entry in piece.entries] == entries
-    previous = EMPTY.hash
+    assert [pair for piece in pieces for pair in piece.entries] == [(e.header, e.body) for e in entries]
+    hashes = {entry.seq: entry.hash for entry in entries}
     for piece in pieces:
-        assert piece.previous_hash == previous
-        previous = piece.entries[-1].hash
-        assert sum(len(e.header) + len(e.body) for e in piece.entries) <= WINDOW_BYTES_MAX
+        assert piece.previous_hash == hashes.get(piece.first - 1, EMPTY.hash)
+        assert size_of(piece) <= WINDOW_BYTES_MAX
 
 
 # Push --------------------------------------------------------------------------------------------
