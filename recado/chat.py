@@ -125,8 +125,8 @@ class Chat(Searches):
         """Say something on a channel.  Raises `ChannelMissing`, `TextRefused`, `Indeterminate`.
 
         With `outbox` it is first written down in `data`; then `Queued` in the place of `Indeterminate`
-        and `NoAnswer` says that it stays there, to be sent again: see `outbox`.  What several tasks publish at
-        the same moment shares a request, and each has its own receipt or error.
+        and `NoAnswer` says that it stays there, to be sent again: see `outbox`.  What several tasks publish
+        at the same moment shares a request, and each has its own receipt or error.
 
         try:
             receipt = await chat.publish("geral", "oi", level="quorum")
