@@ -77,7 +77,7 @@ _LOOKOUTS: tuple[tuple[Any, str, str, Found], ...] = (
         lambda result, _copies: any(copy.place is None for copy in result),
     ),
     (PeerServices, "_page", "a page cut before its end", _cut_page),
-    (Peer, "offer", "a window overflowed", lambda _result, peer, _chunk: peer.forgot),
+    (Peer, "offer", "a window overflowed", lambda _result, peer, *_: peer.forgot),
     (peer_services, "take_runs", "an own old origin pulled back", _own_past),
     (replication, "take_runs", "an own old origin pulled back", _own_past),
     (Server, "give_up_waiting", "a drain with an entry on one disk only", _unconfirmed),
