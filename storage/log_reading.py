@@ -24,7 +24,9 @@ _STRETCH_BYTES_MAX: Final = 2 * PAGE_BYTES_MAX
 _STRETCH_ENTRIES_MAX: Final = PAGE_ENTRIES_MAX
 _RULES_AT_A_TIME: Final = 500
 
-_RUN: Final = f"select ?, {ENTRY_COLUMNS} from entry where number = ? and seq > ? order by seq limit ?"
+# A run is bytes again: made a text on the way, a body would be decoded and encoded for nothing.
+_RUN_COLUMNS: Final = ENTRY_COLUMNS.replace("body", "cast(body as blob)")
+_RUN: Final = f"select {_RUN_COLUMNS} from entry where number = ? and seq > ? order by seq limit ?"
 _SIGNED: Final = "select seq from signature where number = ? and seq > ? order by seq limit 1"
 _SIGNED_WITHIN: Final = "select seq from signature where number = ? and seq > ? and seq <= ?"
 _LAST_SIGNED: Final = "select max(seq) from signature where number = ?"
@@ -106,7 +108,8 @@ class ReadsOfTheLog:
             if ends is not None:
                 entries_max = max(ends, default=seq) - seq
             previous = GENESIS if seq == 0 else self._hash_of(number, seq)
-            rows = map(EntryRow._make, self._reader.execute(_RUN, (origin, number, seq, entries_max)))
+            found = self._reader.execute(_RUN, (number, seq, entries_max))
+            rows = (EntryRow(origin, *row) for row in found)
             pairs = _pairs(_sound(rows, origin, seq, previous), seq, bytes_max=bytes_max, ends=ends)
             if not pairs:
                 return None
