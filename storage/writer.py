@@ -185,8 +185,21 @@ class Writer:
             shown = 1 if moves_nothing(e, body) or self._is_shown(e, moved) else 0
             if shown and id_ is not None:
                 ids.append(id_)
-            blobs = (author and bytearray(author), e.target, id_ and bytearray(id_), e.prev, body, e.extra)
-            values += (number, e.seq, e.lamport, e.wall_ms, kind, *blobs, bytearray(e.hash), shown)
+            values += (
+                number,
+                e.seq,
+                e.lamport,
+                e.wall_ms,
+                kind,
+                author and bytearray(author),
+                e.target,
+                id_ and bytearray(id_),
+                e.prev,
+                body,
+                e.extra,
+                bytearray(e.hash),
+                shown,
+            )
         self._hide_copies(entries, values, ids)
         insert_entries(self.connection, values)
         self._write_derived(moved)

@@ -3,7 +3,7 @@
 import pytest
 from storage_entries import ORIGINS, conversation, put
 
-from storage.bulk import in_chunks
+from storage.bulk import in_chunks, select_by_ids
 from storage.replica import Replica, StorageFailed
 
 _SIZES = (1, 2, 3, 31, 32, 33, 63, 100)
@@ -46,6 +46,16 @@ def test_any_number_of_ids_is_looked_up(count: int) -> None:
     wanted = [entry.id for entry in entries if entry.id is not None][-count:]
     found = replica.find_ids([*wanted, *wanted[:3], b"nobody's", b"\0"])
     assert {id_: len(places) for id_, places in found.items()} == dict.fromkeys(wanted, 1)
+
+
+@pytest.mark.parametrize("size", [1, 512])
+def test_looking_ids_up_reads_no_more_than_their_places(size: int) -> None:
+    """However many ids are asked for, each is found through the index of ids."""
+    statement = select_by_ids("e.seq", also="where e.shown")[size]
+    connection = Replica.in_memory("server-1")._writer.connection
+    plan = connection.execute(f"explain query plan {statement}", [b"1"] * size).fetchall()
+    about_entries = [text for *_, text in plan if " e " in text]
+    assert about_entries == ["SEARCH e USING INDEX entry_id (id=?)"]
 
 
 def test_chunks_hold_every_id_once() -> None:
