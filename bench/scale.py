@@ -54,7 +54,10 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Prices(msgspec.Struct, frozen=True):
-    """Medians: a message at a server alone, at one that hands it to one peer, and at that peer."""
+    """Medians: a message at a server without peers, at one that hands it to one peer, and at that peer.
+
+    Each while another server is busy beside it: two virtual cores are often one that they share.
+    """
 
     shape: str
     alone: Used
@@ -165,11 +168,13 @@ def _sample(command: Sequence[str], layout: _Layout, name: str, seconds: float) 
 
 
 def _prices(samples: Sequence[Sample], shape: str) -> Prices:
-    def middle(layout: str, server: int) -> Used:
-        of = [one.used[server] for one in samples if (one.layout, one.shape) == (layout, shape)]
-        return Used(median(one.whole_us for one in of), median(one.loop_us for one in of))
+    def middle(layout: str, servers: slice) -> Used:
+        of = [one.used[servers] for one in samples if (one.layout, one.shape) == (layout, shape)]
+        whole, loop = ([sum(getattr(u, w) for u in used) for used in of] for w in ("whole_us", "loop_us"))
+        return Used(median(whole), median(loop))
 
-    return Prices(shape, alone=middle(ONE, 0), written=middle(COPYING, 0), copied=middle(COPYING, 1))
+    written, copied = middle(COPYING, slice(0, 1)), middle(COPYING, slice(1, 2))
+    return Prices(shape, alone=middle(APART, slice(0, 2)), written=written, copied=copied)
 
 
 def table(result: Result, *, cores: Sequence[int] = (2, 4, 8)) -> Iterator[str]:
