@@ -29,7 +29,7 @@ OWN_SLOTS: Final = 512
 STRETCHES_MAX: Final = 100  # in one slice: SQLite's own limit for such a statement is 500
 _SLOTS: Final = 1 << SLOT_BITS
 _ALL: Final = LAMPORT_LIMIT << SLOT_BITS
-_CACHE_KIB: Final = 16 * 1024
+_WRITER_KIB, _READER_KIB = 4096, 8192  # of pages kept in memory
 _AUTOCHECKPOINT_PAGES: Final = 4000
 _TABLES: Final = (
     # seq, hash: up to where this origin's log is in the index, and the hash of the entry there.
@@ -130,7 +130,7 @@ class Index:
                 if self._path is not None:
                     self._reader = _connected(self._path)
                     self._connections.append(self._reader)
-                    self._reader.execute(f"pragma cache_size = -{_CACHE_KIB}")
+                    self._reader.execute(f"pragma cache_size = -{_READER_KIB}")
                     self._reader.execute("pragma query_only = 1")
             except:
                 self.close()
@@ -143,7 +143,7 @@ class Index:
         self._writer.execute("pragma synchronous = normal")
         self._writer.execute(f"pragma wal_autocheckpoint = {_AUTOCHECKPOINT_PAGES}")
         self._writer.execute("pragma journal_size_limit = 0")
-        self._writer.execute(f"pragma cache_size = -{_CACHE_KIB}")
+        self._writer.execute(f"pragma cache_size = -{_WRITER_KIB}")
         self._writer.execute("attach ? as log", (f"{self._replica.path.resolve().as_uri()}?mode=ro",))
 
     def _make(self) -> None:
@@ -231,6 +231,7 @@ class Index:
             self._writer.execute("begin immediate")
             try:
                 slots = {stretch.origin: self._slot(stretch.origin) for stretch in stretches}
+                self._origins |= {slot: origin for origin, slot in slots.items()}  # before they are found
                 self._insert(stretches, slots)
                 for origin, _, upto in stretches:
                     hashed = self._hash(origin, upto)
@@ -242,7 +243,7 @@ class Index:
                     self._writer.execute("rollback")
                 raise
         for origin, _, upto in stretches:
-            self._slots[origin], self._origins[slots[origin]] = slots[origin], origin
+            self._slots[origin] = slots[origin]
             self.reached[origin] = max(upto, self.reached.get(origin, 0))
 
     def _slot(self, origin: str) -> int:
@@ -323,10 +324,15 @@ class Index:
         """End a `find` that is under way in another thread."""
         self._reader.interrupt()
 
+    def interrupt_taking(self) -> None:
+        """End a `take` likewise: nothing of it is kept.  Most take milliseconds, a merge perhaps seconds."""
+        with suppress(sqlite3.ProgrammingError):  # closed
+            self._writer.interrupt()
+
 
 def number_after(lamport: int) -> int:
     """What all rows with at most this stamp are below."""
-    return (lamport + 1) << SLOT_BITS
+    return min(lamport + 1, LAMPORT_LIMIT) << SLOT_BITS
 
 
 def stamp_of(number: int) -> int:
@@ -347,7 +353,8 @@ def _selects(
                 own.append(_STRETCH.format(row=f"(e.lamport << {SLOT_BITS}) + {slot}", **place))
             else:
                 moved[slot] = _STRETCH.format(row="e.lamport", **place)
-    return (" union all ".join(own) + " order by 1" if own else ""), moved
+    in_order = " order by 1" if len(own) > 1 else ""  # a log is in order of its stamps
+    return " union all ".join(own) + in_order, moved
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:

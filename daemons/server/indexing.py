@@ -23,7 +23,7 @@ from recado.protocol.limits import (
     SEARCH_SLICE_ENTRIES,
 )
 from recado.protocol.messages import Entry
-from storage.search import STRETCHES_MAX, Index, SearchFailed, Stretch, remove
+from storage.search import STRETCHES_MAX, Index, Interrupted, SearchFailed, Stretch, remove
 
 GATHER_SECONDS: Final = 0.1  # from a commit until it is indexed, with all that came meanwhile
 RETRY_SECONDS: Final = 10.0  # after a failure, and while there is no room
@@ -177,19 +177,30 @@ class Indexing:
 
     async def _aside(self, work: Callable[[], Any]) -> bool:
         """Do it in a worker thread, to its end; whether it was done.  The locks that it needs are held."""
-        failures: list[SearchFailed] = []
+        failures: list[SearchFailed | Interrupted] = []
 
         def done() -> None:
             try:
                 work()
-            except SearchFailed as failed:
+            except (SearchFailed, Interrupted) as failed:
                 failures.append(failed)
 
-        with trio.CancelScope(shield=True):  # a thread can't be cancelled, nor its connection closed under it
-            await self._node.surroundings.aside(done)
-        if failures:
+        async with trio.open_nursery() as beside:
+            beside.start_soon(self._until_the_end)
+            with trio.CancelScope(shield=True):  # a thread can't be cancelled, nor its file closed under it
+                await self._node.surroundings.aside(done)
+            beside.cancel_scope.cancel()
+        if failures and isinstance(failures[0], SearchFailed):
             self.failed(failures[0])
         return not failures
+
+    async def _until_the_end(self) -> None:
+        """When the server stops, what is under way in a thread is not waited for."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            if self.index is not None:
+                self.index.interrupt_taking()
 
     def failed(self, failed: SearchFailed) -> None:
         """Say so once, and try again later, with a new index if this one is not sound."""

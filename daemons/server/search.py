@@ -34,6 +34,7 @@ from recado.protocol.searching import Search as Asked
 from recado.protocol.searching import terms
 from recado.protocol.vector import covers
 from recado.texts import wire_text
+from storage.replica import StorageError
 from storage.rows import MessageRow
 from storage.search import Index, Interrupted, SearchFailed, Spot, number_after, stamp_of
 from storage.search_query import Query
@@ -67,7 +68,7 @@ class Search:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._indexing = Indexing(node)
-        self._waiting: deque[Looking] = deque()
+        self._waiting: dict[object, deque[Looking]] = {}  # by who asks: each has a turn
         self._asked = trio.Event()
 
     def search(self, call: Call, asked: Asked) -> None:
@@ -78,18 +79,15 @@ class Search:
         if asked.session and not covers(node.entries.durable, asked.session):
             raise Behind("behind", BEHIND_TEXT)
         query, reader = self._query(call, asked)
-        if self._indexing.index is None or not self._has_place(call):
+        who = _who(call)
+        all_of_them = sum(map(len, self._waiting.values()))
+        crowded = all_of_them >= SEARCH_WAITING_MAX
+        if self._indexing.index is None or crowded or len(self._waiting.get(who, ())) >= _most(call):
             raise Refused("busy", wire_text("busy"))
-        self._waiting.append(Looking(call, asked, query, reader, trio.current_time()))
+        self._waiting.setdefault(who, deque()).append(
+            Looking(call, asked, query, reader, trio.current_time())
+        )
         self._asked.set()
-
-    def _has_place(self, call: Call) -> bool:
-        if call.principal.role == "broker":  # asks for many
-            same = 0
-        else:
-            who = call.principal
-            same = sum(one.call.principal == who for one in self._waiting)
-        return len(self._waiting) < SEARCH_WAITING_MAX and same < SEARCH_WAITING_PER_CLIENT_MAX
 
     # What is asked for --------------------------------------------------------------------------
 
@@ -132,7 +130,12 @@ class Search:
     async def _serve_all(self) -> None:
         while True:
             while self._waiting:
-                await self._serve(self._waiting.popleft())
+                who = next(iter(self._waiting))
+                theirs = self._waiting.pop(who)
+                one = theirs.popleft()
+                if theirs:
+                    self._waiting[who] = theirs  # at the end
+                await self._serve(one)
             self._asked = trio.Event()
             await self._asked.wait()
 
@@ -146,6 +149,11 @@ class Search:
         except Refused as refused:
             node.refresh()
             one.call.refuse(refused, {"retry_after": 1} if refused.code == "busy" else None)
+        except StorageError:
+            raise
+        except Exception as error:  # the boundary of a request: a fault in one search ends nothing else
+            node.log.error("fault while serving", service="search", exc_info=error)
+            one.call.refuse(Refused("internal", wire_text("internal")))
         else:
             node.refresh()
             self._reply(one, found, seconds=trio.current_time() - start)
@@ -236,6 +244,17 @@ class Search:
             except Refused:
                 allowed[row.to] = False
         return allowed[row.to]
+
+
+def _who(call: Call) -> object:
+    """Whose searches take turns: by key, address, or where neither is known by connection."""
+    who = call.principal
+    return who.key or who.address or call.envelope[:1]
+
+
+def _most(call: Call) -> int:
+    """How many may wait; a broker asks for many."""
+    return SEARCH_WAITING_MAX if call.principal.role == "broker" else SEARCH_WAITING_PER_CLIENT_MAX
 
 
 async def _interrupt(index: Index, deadline: float) -> None:

@@ -114,24 +114,6 @@ def test_refusals_have_codes(
     }
 
 
-def test_search_finds_and_says_what_it_could_not(talking: OnSockets) -> None:
-    """Messages on standard output; how to go on, and what may be missing, on standard error."""
-    talking.run("publish", *ANA, "geral", "um e dois")
-    found = talking.run("search", "-n", "1", "um")
-    assert found.stdout.splitlines()[0].endswith("#geral <ana> um e dois")
-    assert len(found.stdout.splitlines()) == 1
-    key = found.stderr.strip().rpartition(" ")[2]
-    assert found.stderr.startswith("there are earlier ones: --before ")
-    earlier = talking.run("search", "um", "--before", key, "--channel", "geral")
-    assert earlier.stdout.splitlines()[0].endswith("<ana> um")
-    assert (earlier.stdout.count("\n"), earlier.stderr) == (1, "")
-    direct = talking.run("search", "psst", "--direct", *ANA)
-    assert direct.stdout.endswith("ana -> bob: psst\n")
-    nothing = talking.run("search", "nunca", "dito")
-    assert (nothing.stdout, nothing.stderr, nothing.exit_code) == ("", "nothing found\n", 0)
-    assert talking.run("search", "x", "--direct", "--channel", "geral", *ANA).exit_code == 2
-
-
 def test_an_invitation_is_read_from_standard_input(talking: OnSockets) -> None:
     """`--invite -` reads: what is no text is refused as such, and never sent."""
     assert talking.run("login", "caio", "--invite", "-", input=b"3f9c\n").exit_code == 0

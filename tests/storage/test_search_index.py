@@ -367,6 +367,23 @@ def test_repaired_entries_are_read_again() -> None:
     assert index.reached == {ORIGINS[0]: 9}
 
 
+def test_a_slice_can_be_ended(tmp_path: Path) -> None:
+    """An interrupted slice leaves nothing, and the next one puts the same into the index."""
+    replica, entries = on_disk(tmp_path)
+    index = Index(replica)
+    durable = {origin: head.seq for origin, head in replica.heads().items()}
+    index._writer.set_progress_handler(lambda: 1, 1000)
+    with pytest.raises(Interrupted):
+        index.take(index.stretches(durable, most=2000))
+    index._writer.set_progress_handler(None, 1)
+    assert index.reached == {}
+    assert everything(followed(index, replica)) == expected_of(entries)
+    index.interrupt_taking()  # nothing is under way: nothing ends
+    index.close()
+    index.interrupt_taking()
+    replica.close()
+
+
 def test_a_search_can_be_ended() -> None:
     """An interrupt comes out as such, and the next search goes on."""
     _, index = in_memory(conversation(50))

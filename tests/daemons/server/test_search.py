@@ -103,6 +103,16 @@ async def test_pages_hold_everything_once(autojump_clock: trio.abc.Clock) -> Non
                 assert await turned(one, limit) == whole
 
 
+@pytest.mark.parametrize("stamp", [0, 2**53 - 2**40, 2**53 - 1])
+async def test_any_place_can_be_asked_for(autojump_clock: trio.abc.Clock, stamp: int) -> None:
+    """A stamp that nothing has, also the largest that a request may carry, gives what is before it."""
+    async with lone() as one:
+        await one.furnish()
+        await one.say("oi")
+        assert await found(one, "oi", before=[stamp, "x", 2**53 - 1]) == (["oi"] if stamp else [])
+        assert not one.faults()
+
+
 async def turned(one: Running, limit: int) -> list[dict[str, Any]]:
     """All that a search finds, by pages of `limit`."""
     pages: list[dict[str, Any]] = []
