@@ -68,7 +68,6 @@ class Audience(NamedTuple):
 
 
 NOBODY = Audience(None, None)
-NO_HEADS: Mapping[bytes, bytes] = {}
 
 
 class Announcements:
@@ -154,15 +153,18 @@ class Announcements:
 
     def _publish_runs(self, shared: list[tuple[Entry, bytes]], authors: Mapping[bytes | None, str]) -> None:
         """Entries of one kind at the topics of runs, where what a target's have in common is told once."""
-        heads: dict[bytes, dict[str, Any]] = {}
-        made = []
+        runs: list[tuple[bytes, list[dict[str, Any]]]] = []
+        open_runs: dict[bytes, tuple[list[dict[str, Any]], int]] = {}
         for entry, at in shared:
-            if at not in heads:
+            run, size = open_runs.get(at, ([], 0))
+            size += len(entry.header) + len(entry.body)  # about what it will be, since all is packed at once
+            if not run or len(run) == PUBLICATIONS_OF_RUN_MAX or size > RUN_BYTES_MAX:
                 dst = "" if isinstance(entry.target, str) else self._name_of(entry.target)
-                heads[at] = run_head(entry, dst=dst)
-            body = in_run(entry, heads[at], author=authors[entry.author])
-            made.append(Publication(at, codec.pack(body)))
-        self._out.publish(in_runs(made, {at: codec.pack(head) for at, head in heads.items()}))
+                run, size = [run_head(entry, dst=dst)], len(entry.header) + len(entry.body)
+                runs.append((at, run))
+            run.append(in_run(entry, run[0], author=authors[entry.author]))
+            open_runs[at] = run, size
+        self._out.publish([Publication(at, codec.pack(run)) for at, run in runs])
 
     def _look_who_listens(self) -> None:
         """Whether runs may be published; beacons tell, and at once when it has changed.
@@ -313,10 +315,8 @@ class Announcements:
             self._elections.heard(epoch_of(said.data.get("epoch")))
 
 
-def in_runs(made: Sequence[Publication], heads: Mapping[bytes, bytes] = NO_HEADS) -> list[Publication]:
+def in_runs(made: Sequence[Publication]) -> list[Publication]:
     """Publications of one topic in frames that they share, each topic's in their order.
-
-    `heads`: what begins each run at a topic, and is one of its maps.
 
     A frame costs the broker and each subscriber about the same whatever its size (CURVE encrypts each by
     itself): what was committed together costs once.  Only where no subscriber is somebody else's program that
@@ -328,8 +328,7 @@ def in_runs(made: Sequence[Publication], heads: Mapping[bytes, bytes] = NO_HEADS
         run, size = open_runs.get(heading, ([], 0))
         size += len(body)
         if not run or len(run) == PUBLICATIONS_OF_RUN_MAX or size > RUN_BYTES_MAX:
-            run = [heads[heading]] if heading in heads else []
-            size = len(body) + sum(map(len, run))
+            run, size = [], len(body)
             runs.append((heading, run))
         run.append(body)
         open_runs[heading] = run, size

@@ -10,6 +10,7 @@ import trio
 
 from recado.forms import SETTLED_SECONDS
 from recado.protocol import codec
+from recado.protocol.limits import RUN_BYTES_MAX
 from recado.protocol.publications import BEACON_TOPIC, RUNS_TOPIC, out_of_run, run_topic
 from recado.wire.memory_pubsub import MemoryForwarder, MemorySubscriber
 from recado.wire.ports import Publication
@@ -141,3 +142,25 @@ async def test_the_library_comes_to_hear_runs_and_loses_nothing(autojump_clock: 
         with trio.fail_after(10):
             texts = [(await anext(incoming)).text for _ in range(number)]
         assert texts == [f"{n}" for n in range(number)]
+
+
+async def test_a_channel_and_a_user_of_one_name_share_no_run(autojump_clock: trio.abc.Clock) -> None:
+    """Nor does a run outgrow its limits; what comes out of them is what is published one by one."""
+    brake, text = Brake(), "x" * 4000
+    async with speaking(brake) as cluster, ears(cluster, b"ana", run_topic(b"ana")) as (plain, runs):
+        one = cluster.running["server-1"]
+        await one.ask("channel", channel="ana")
+        brake.hold()
+        async with trio.open_nursery() as nursery:
+            for _ in range(6):
+                nursery.start_soon(partial(one.ask, "publish", user="bia", channel="ana", message=text))
+                nursery.start_soon(partial(one.ask, "message", src="bia", dst="ana", message=text))
+            await trio.sleep(1)
+            brake.released.set()
+        await trio.sleep(1)
+    told = [out_of_run(run) for _, run in runs]
+    assert all(len({frozenset(message) for message in run}) == 1 for run in told)
+    assert max(len(run) for run in told) * len(text) <= RUN_BYTES_MAX
+    by_seq = sorted((message for run in told for message in run), key=lambda message: message["seq"])
+    assert len(by_seq) == 12
+    assert by_seq == sorted((message for _, message in plain), key=lambda message: message["seq"])
