@@ -1,8 +1,8 @@
 """An empty third server of three, until it has and serves all: by a snapshot, and in pages.
 
-The donor's log is made by `bench.long_log`, then checkpointed as after a clean end.  What the program's own
-start takes (an empty server that has nothing to fetch) is measured and taken off.  Beside each stands how
-long `cp` and fsync of the same file take at that moment, and the peaks of memory of both ends.
+The donor's log is made by `bench.long_log`, checkpointed as after a clean end.  Time counts from when the
+newcomer serves, which is when it asks for the first time, until it has all.  Beside each stands how long `cp`
+and fsync of the same file take at that moment, and the peaks of memory of both ends.
 """
 
 import os
@@ -31,8 +31,8 @@ LOOK_SECONDS: Final = 0.02
 
 
 class CatchUp(msgspec.Struct, frozen=True):
-    """One way.  `seconds`: from the first request on, without `start_seconds`, which an empty server with
-    nothing to fetch takes; `copy_seconds`: cp and fsync of the donor's file; peaks of resident memory."""
+    """One way.  `seconds`: after the `start_seconds` until it served; `copy_seconds`: cp and fsync of the
+    donor's file; peaks of resident memory."""
 
     way: str
     entries: int
@@ -74,12 +74,12 @@ def measure(directory: Path, *, entries: int, rounds: int = 1) -> list[CatchUp]:
 def _once(members: Members, place: Path, way: str, newcomer: str, entries: int) -> CatchUp:
     donor = members.servers[0]
     idle_mib = resident_mib(members.pid(donor))
-    start_seconds = _start_of_nothing(members, newcomer)
-    members.empty(newcomer)
+    with suppress(FileNotFoundError):
+        members.empty(newcomer)
     setting = ALL_BY_PAGES if way == PAGES else min(1_000, entries // 2)
     forget_peak(members.pid(donor))
-    start = time.monotonic()
     members.start(newcomer, more={"disk.snapshot_entries": setting})
+    start = time.monotonic()
     trio.run(_until_equal, members.endpoint(0), members.endpoint(2))
     seconds = time.monotonic() - start
     peak, used = peak_mib(members.pid(newcomer)), processor_seconds(members.pid(newcomer))
@@ -89,8 +89,8 @@ def _once(members: Members, place: Path, way: str, newcomer: str, entries: int) 
     return CatchUp(
         way,
         entries,
-        max(seconds - start_seconds, 0.0),
-        start_seconds,
+        seconds,
+        members.start_seconds,
         copy_seconds,
         size / 2**20,
         peak,
@@ -99,16 +99,6 @@ def _once(members: Members, place: Path, way: str, newcomer: str, entries: int) 
         used,
         fdatasync_us(place),
     )
-
-
-def _start_of_nothing(members: Members, newcomer: str) -> float:
-    """Seconds until an empty server serves whose peers tell it nothing: it knows none."""
-    with suppress(FileNotFoundError):
-        members.empty(newcomer)
-    members.start(newcomer, more={"cluster.members": "[]"})
-    took = members.start_seconds
-    members.kill(newcomer)
-    return took
 
 
 async def _until_equal(donor: str, newcomer: str) -> None:

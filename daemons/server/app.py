@@ -79,7 +79,7 @@ class Server:
             writes=writes,
             reads=Reads(node),
             search=search,
-            peers=PeerServices(node, writes, self.elections, gate),
+            peers=PeerServices(node, writes, election=self.elections, gate=gate, pages=donor.pages),
             donor=donor,
             operations=rounds.operations,
         )

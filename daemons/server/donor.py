@@ -7,6 +7,7 @@ import trio
 
 from daemons.server.calls import Call
 from daemons.server.node import Node
+from daemons.server.pages import Pages
 from daemons.server.peer_services import believe_clock, member_of, runs_fields
 from recado.protocol.errors import Refused
 from recado.protocol.limits import (
@@ -28,6 +29,7 @@ class Donor:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self.pages = Pages(node)
         self._source: Source | None = None
         self._token = ""
         self._asked = trio.Event()
@@ -87,7 +89,13 @@ class Donor:
         call.reply({"status": "OK", "offset": offset, "pieces": pieces})
 
     async def run(self) -> None:
-        """The task: make a file when it is asked for, and remove it when nobody asks any more."""
+        """The task."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.pages.run)
+            nursery.start_soon(self._make_files)
+
+    async def _make_files(self) -> None:
+        """Make a file when it is asked for, and remove it when nobody asks any more."""
         try:
             while True:
                 await self._asked.wait()

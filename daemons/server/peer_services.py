@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from daemons.server.calls import Call
 from daemons.server.node import Node
+from daemons.server.pages import Pages
 from daemons.server.signing import altered
 from daemons.server.writes import Writes
 from recado.protocol import names
@@ -16,7 +17,7 @@ from recado.protocol.adjustment import AdjustmentGate
 from recado.protocol.election_values import Question
 from recado.protocol.entry import run_fields
 from recado.protocol.errors import Refused
-from recado.protocol.limits import PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PLAIN_SYNC_BYTES_MAX
+from recado.protocol.limits import PLAIN_SYNC_BYTES_MAX
 from recado.protocol.messages import (
     Adjust,
     ClockRequest,
@@ -30,7 +31,7 @@ from recado.protocol.messages import (
     Sync,
 )
 from recado.protocol.vector import ahead, digest
-from storage.replica import Damaged, Quarantined, StorageFull
+from storage.replica import Quarantined, StorageFull
 from storage.scrub import check
 
 
@@ -45,11 +46,14 @@ class ElectionEnd(Protocol):
 class PeerServices:
     """Handlers of what servers ask each other."""
 
-    def __init__(self, node: Node, writes: Writes, election: ElectionEnd, gate: AdjustmentGate) -> None:
+    def __init__(
+        self, node: Node, writes: Writes, *, election: ElectionEnd, gate: AdjustmentGate, pages: Pages
+    ) -> None:
         self._node = node
         self._writes = writes
         self._election = election
         self._gate = gate
+        self._pages = pages
 
     # Replication ----------------------------------------------------------------------------------
 
@@ -95,7 +99,8 @@ class PeerServices:
         if asked.heads is not None and asked.digest == digest(durable):
             self._compare(sender, asked.heads)
         missing = ahead(durable, link.theirs) if known and asked.pull else {}
-        runs, more = self._page({o: link.theirs.get(o, 0) for o in missing if o not in asked.stopped})
+        lacked = {o: link.theirs.get(o, 0) for o in missing if o not in asked.stopped}
+        runs, more = self._pages.page(sender, lacked)
         left_out = node.entries.stopped.keys() | node.put_off.of(sender, node.ceiling())
         if any(origin not in left_out for origin in ahead(link.theirs, durable)):
             node.nudge(sender)
@@ -104,36 +109,6 @@ class PeerServices:
     def _compare(self, sender: str, heads: bytes) -> None:
         if heads != self._node.entries.digest():
             self._node.log.error("replicas differ: equal vectors, unequal chain hashes", peer=sender)
-
-    def _page(self, missing: dict[str, int]) -> tuple[list[Run], bool]:
-        """One page of what the asker lacks, origins in order, each from where the asker is.
-
-        In a secured cluster each run ends at a signature; what has none yet is not sent.
-        """
-        node = self._node
-        durable = node.entries.durable
-        runs: list[Run] = []
-        entries_left, bytes_left = PAGE_ENTRIES_MAX, PAGE_BYTES_MAX
-        signed = node.proofs is not None
-        for origin, after in missing.items():
-            if entries_left <= 0 or bytes_left <= 0:
-                return runs, True
-            try:
-                run = node.store.run_after(
-                    origin, after, entries_max=entries_left, bytes_max=bytes_left, signed=signed
-                )
-            except Damaged as damaged:
-                node.log.error("damaged entry is not served", origin=damaged.origin, seq=damaged.seq)
-                node.damaged(damaged.origin, damaged.seq)
-                continue
-            if run is None:
-                continue
-            runs.append(run)
-            entries_left -= len(run.entries)
-            bytes_left -= sum(len(header) + len(body) for header, body in run.entries)
-            if after + len(run.entries) < durable.get(origin, 0):
-                return runs, True
-        return runs, False
 
     def _plain_sync(self, call: Call, asked: Sync) -> None:
         since = asked.last_sync
