@@ -3,6 +3,7 @@
 Read-only, from committed data.  Order is (lamport, origin, seq).
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -25,8 +26,9 @@ _STRETCH: Final = f"{_SELECT} where e.number = ? and e.seq > ? and e.seq <= ? an
 _LATEST: Final = """select e.target, o.origin, e.seq, e.lamport
     from entry e cross join origin o on o.number = e.number
     where e.kind = ? and e.shown order by e.lamport desc limit ?"""
-# By stamp and origin, which no two entries share.
-_AT: Final = f"{_SELECT} where e.kind = ? and e.lamport = ? and e.number = ? and e.shown"
+# By stamp and origin, which no two entries share; all stamps of one origin at once, in JSON.
+_AT: Final = f"""{_SELECT.replace("from entry e", "from json_each(?) s cross join entry e")}
+    where e.kind = ? and e.lamport = s.value and e.number = ? and e.shown"""
 _TO_OR_FROM: Final = " and (+e.target = ? or +e.author = ?)"
 _MESSAGE_BYTES = 160  # what the fields beside the text take in a page, at most about that
 
@@ -149,7 +151,7 @@ def messages_at(
     user: bytes | None,
     peer: bytes | None,
 ) -> list[MessageRow]:
-    """The messages of that kind with these (stamp, origin), as far as they are shown.
+    """The messages of that kind with these (stamp, origin), as far as they are shown; in no order.
 
     Of direct messages only those to or from the user id `user`, and the same of `peer` if it is given.
     """
@@ -162,10 +164,13 @@ def messages_at(
         text, parameters = _AT + _TO_OR_FROM * len(ends), [uid for uid in ends for _ in range(2)]
     if kind == Kind.CHANNEL_MESSAGE:
         text, parameters = _AT, []
-    found: list[MessageRow] = []
+    by_origin: dict[str, list[int]] = {}
     for lamport, origin in spots:
-        rows = db.execute(text, (kind, lamport, numbers.get(origin, -1), *parameters))
-        found += map(MessageRow._make, rows.fetchall())
+        by_origin.setdefault(origin, []).append(lamport)
+    found: list[MessageRow] = []
+    for origin, stamps in by_origin.items():
+        rows = db.execute(text, (json.dumps(stamps), kind, numbers.get(origin, -1), *parameters))
+        found += map(MessageRow._make, rows)
     return found
 
 
