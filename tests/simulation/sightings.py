@@ -15,8 +15,9 @@ from daemons.server import peer_services, replication
 from daemons.server.app import Server
 from daemons.server.election import Elections
 from daemons.server.node import Node
-from daemons.server.peer_services import PeerServices
+from daemons.server.pages import Pages
 from daemons.server.replication import Peer
+from daemons.server.tail import Tail
 from recado.bundles import Bundle
 from recado.protocol.entry import ident, origin_node
 from recado.protocol.messages import Kind
@@ -76,7 +77,8 @@ _LOOKOUTS: tuple[tuple[Any, str, str, Found], ...] = (
         "a smaller copy came second",
         lambda result, _copies: any(copy.place is None for copy in result),
     ),
-    (PeerServices, "_page", "a page cut before its end", _cut_page),
+    (Pages, "page", "a page cut before its end", _cut_page),
+    (Tail, "run_after", "a page from memory", lambda found, *_, **__: found is not None),
     (Peer, "offer", "a window overflowed", lambda _result, peer, *_: peer.forgot),
     (peer_services, "take_runs", "an own old origin pulled back", _own_past),
     (replication, "take_runs", "an own old origin pulled back", _own_past),
