@@ -157,6 +157,7 @@ EXPECTED: dict[str, int] = {
     "a write refused by a full disk": 20,
     "a clean stop": 5,
     "entries pulled": 5,
+    "a page from memory": 5,
     "a synchronisation with the coordinator": 5,
     "a smaller copy came second": 20,
     "one name registered three times": 20,
