@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import sqlite3
 import sys
 from datetime import UTC, datetime
@@ -87,6 +88,9 @@ def main(
 
     `report` and `targets` measure nothing: they write the tables, and draw, from the JSON of earlier runs.
     """
+    # Ended by `kill`, detached or not, it stops what it has started as it does for Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     if what in (("report",), ("targets",)):
         results = _read(to, *also)
         click.echo(report.machine(results))
