@@ -39,7 +39,7 @@ from storage.rows import MessageRow
 from storage.search import Index, Interrupted, SearchFailed, Spot, number_after, stamp_of
 from storage.search_query import Query
 
-ROWS: Final = 32  # looked up at first, then twice as many each time,
+SPARE_ROWS: Final = 8  # looked up at first besides a page: copies that are not shown; then twice as many,
 ROWS_MAX: Final = 512  # and no more at once: a page of history takes as long
 SECONDS_PER_TOKEN: Final = 0.002  # of searching; a page's bytes are paid for besides
 
@@ -176,7 +176,7 @@ class Search:
 
     async def _look(self, one: Looking, *, deadline: float) -> Found:
         """Go through what the index has, the last first, until a page and one more are found."""
-        before, limit, most = one.asked.before, _limit(one.asked), ROWS
+        before, limit, most = one.asked.before, _limit(one.asked), _limit(one.asked) + SPARE_ROWS
         found = Found(below=None if before is None else number_after(before[0]))
         allowed: dict[str, bool] = {}
         while True:
