@@ -22,6 +22,7 @@ from bench.peers.base import Contender, Running
 CONTENDERS = (
     recado.BUS,
     recado.SPREAD,
+    recado.SPREAD_IN_RUNS,
     nats.NEW_CORE,
     nats.CORE,
     redis.PUBSUB,

@@ -239,7 +239,7 @@ def t7(results: dict[str, Any]) -> Iterator[Row]:
             yield from _ratios(
                 results, "fanout", shape, bus, peer, of=_rate, target="T7", what="deliveries", least=least
             )
-    ours = (bus, recado.SPREAD.name)
+    ours = (bus, recado.SPREAD.name, recado.SPREAD_IN_RUNS.name)
     lost = [s.lost for p in places for r in p.rounds for s in r.samples if s.contender in ours]
     if lost:
         text = f"{sum(lost):,} in {len(lost)} loads"
