@@ -19,7 +19,7 @@ from daemons.broker.app import run_broker
 from daemons.reference.app import run_reference
 from recado.config import Config
 from recado.protocol import codec
-from recado.settings import Broker, BrokerAddresses, Cluster, Disk, Member, Reference, Timings
+from recado.settings import Broker, BrokerAddresses, Cluster, Disk, Member, Reference, Search, Timings
 from recado.wire.memory import MemoryNetwork
 from recado.wire.ports import OPEN
 
@@ -97,6 +97,7 @@ class World:
             ),
             timings=timings,
             disk=disk,
+            search=Search(enabled=seed % 4 == 0),  # a third of the time of a storm
         )
         if secured:
             self.config = secured_world.configured(self.config)
