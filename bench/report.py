@@ -18,7 +18,11 @@ from bench.soak import Part, Soak, allowed_mib_per_hour, is_flat
 OURS = {
     "publish": ["Recado, short form", "Recado, many to a request"],
     "replicated": ["Recado, quorum of 3", "Recado, quorum of 3, many to a request"],
-    "fanout": ["Recado's broker alone", "Recado, through the server"],
+    "fanout": [
+        "Recado's broker alone",
+        "Recado, through the server",
+        "Recado, through the server, our clients",
+    ],
 }
 
 

@@ -15,9 +15,25 @@ pytestmark = [
     pytest.mark.system,
     pytest.mark.needs("cc"),
 ]
-PUBLISHING = (recado.LONG, recado.SHORT, redis.STREAMS, nats.ONE_COPY, rabbitmq.QUEUE, mosquitto.QOS1)
+PUBLISHING = (
+    recado.LONG,
+    recado.SHORT,
+    recado.MANY,
+    redis.STREAMS,
+    nats.ONE_COPY,
+    rabbitmq.QUEUE,
+    mosquitto.QOS1,
+)
 THREE = (recado.QUORUM, nats.THREE_COPIES, etcd.QUORUM)
-SPREADING = (recado.BUS, recado.SPREAD, nats.CORE, redis.PUBSUB, ngircd.CHANNEL, rabbitmq.FANOUT)
+SPREADING = (
+    recado.BUS,
+    recado.SPREAD,
+    recado.SPREAD_IN_RUNS,
+    nats.CORE,
+    redis.PUBSUB,
+    ngircd.CHANNEL,
+    rabbitmq.FANOUT,
+)
 
 
 def place(tmp_path: Path) -> Path:
