@@ -47,6 +47,13 @@ def piped(cluster: OnSockets, lines: str, *arguments: str, **more: str) -> "subp
     )
 
 
+def test_words_are_found(sockets: OnSockets) -> None:
+    """`/search` shows what is found, and says so if nothing is."""
+    ended = piped(sockets, "/login ana\n/create geral\noi gente\n/search gente\n/buscar nunca dito\n")
+    assert ended.stdout.splitlines()[-1].endswith("#geral <ana> oi gente")
+    assert ended.stderr.splitlines()[-1] == "nothing found"
+
+
 def test_plain_lines_in_and_out(sockets: OnSockets) -> None:
     """Everything typed into a pipe is carried out in order, messages on stdout, words on stderr."""
     ended = piped(sockets, "/login ana\n/create geral\noi gente\n/users\n/history\n/dance\n")
