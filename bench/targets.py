@@ -223,7 +223,7 @@ def t6(results: dict[str, Any]) -> Iterator[Row]:
 
 
 def t7(results: dict[str, Any]) -> Iterator[Row]:
-    """Bursts: through the broker alone, which promises as little as they do; beside NATS as our clients speak,
+    """Bursts: through the broker alone, which promises as little as they do; beside NATS in our clients' form,
     through the durable server, too; and nothing is lost."""
     bus = recado.BUS.name
     limits = (
