@@ -2,7 +2,7 @@
 
 One unit is the processor time of `unit_of_work`: Python and a hash, about what the hot path is made of.
 A machine at half the speed takes twice the time for both, so their ratio is stable where times and
-rates are not.  `budget.json` holds the ratios that may not be exceeded, about 1.5 times what was
+rates are not.  `budget.json` holds the ratios that may not be exceeded, 1.5 to 2 times what was
 measured when they were written: a guard against a step that became twice as dear, not against noise.
 """
 
