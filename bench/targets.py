@@ -223,8 +223,8 @@ def t6(results: dict[str, Any]) -> Iterator[Row]:
 
 
 def t7(results: dict[str, Any]) -> Iterator[Row]:
-    """Bursts: through the broker alone, which promises as little as they do; as our clients speak, through the
-    durable server, beside NATS; and nothing is lost."""
+    """Bursts: through the broker alone, which promises as little as they do; beside NATS in what our clients
+    speak, through the durable server; and nothing is lost."""
     bus = recado.BUS.name
     limits = (
         (nats.NEW_CORE.name, 1.0),
