@@ -85,6 +85,7 @@ class Part(Call):
         self.place = place
         self.id = bundle.ids[place] or None
         self.paid = bundle.paid
+        self.checked = bundle.checked
 
     @property
     def request(self) -> object:

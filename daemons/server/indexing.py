@@ -111,8 +111,11 @@ class Indexing:
                 else:
                     await trio.sleep(await self._turn())
         finally:
-            if self.index is not None:
-                self.index.close()
+            # A thread that is still in it is told to end, and its file is not closed under it.
+            with trio.CancelScope(shield=True):
+                async with self.writing, self.reading:
+                    if self.index is not None:
+                        self.index.close()
 
     async def _opened(self) -> bool:
         node, opened = self._node, []

@@ -127,12 +127,15 @@ class Requests:
             batch = await self._listener.receive_batch()
             self._node.refresh()
             frames = iter(batch)
-            while calls := self._decode_batch(frames):
-                self._serve_batch(calls)
+            calls = self._decode_batch(frames)
+            self._serve_batch(calls)  # if there are none, the answers to what were no requests
+            while calls:
                 if self._node.commits.backlog > BACKLOG_ENTRIES:
                     await self._held_back()
+                if calls := self._decode_batch(frames):
+                    await trio.lowlevel.checkpoint()  # elections and clocks wait for one slice, not for all
                     self._node.refresh()
-            self._node.replies.flush()  # of frames that were no requests
+                    self._serve_batch(calls)
 
     async def _held_back(self) -> None:
         """Wait for commits, but not long: a disk that hangs must not silence reads, clocks and votes.
@@ -202,17 +205,21 @@ class Requests:
         self._node.replies.flush()
 
     def _serve_bundle(self, bundle: Bundle) -> None:
-        """Together as far as nothing is to be said of them; each of the rest by itself."""
-        taken = 0
+        """Together as far as nothing is to be said of them; each of the rest by itself.
+
+        Who may not ask at all, or too often, is refused as a whole.
+        """
+        self._node.tags.hear(bundle.asked.clock, bundle.said.ctag, now=self._node.batch_now)
         try:
             self._admission.admit(bundle, requests=len(bundle.said.items))
-        except Refused:
-            pass  # each of them is told so
+        except Missing as missing:
+            if bundle.checked or not self._park(bundle):
+                self._refuse(bundle, missing)
+        except Refused as refused:
+            self._refuse(bundle, refused)
         else:
-            self._node.tags.hear(bundle.asked.clock, bundle.said.ctag, now=self._node.batch_now)
-            taken = self._plain.take_many(bundle)
-        for part in bundle.parts(taken):
-            self._serve(part)
+            for part in bundle.parts(self._plain.take_many(bundle)):
+                self._serve(part)
 
     def _serve(self, call: Call) -> None:
         # Here, not in `_decoded`: entries of one batch, or of one check of absences, need stamps that rise.
@@ -288,13 +295,24 @@ class Requests:
             with trio.move_on_after(self._node.config.timings.absence_check_seconds):
                 await self._node.catch_up()
             self._node.peers_asked()
-            self.serve_parked(asked_for)
+            while asked_for > 0 and self._parked:
+                asked_for -= self._serve_longest(asked_for)
+                await trio.lowlevel.checkpoint()
 
-    def serve_parked(self, most: int = ABSENCE_CHECKS_MAX) -> None:
-        """Serve those who have waited longest with what is here now; on the way out, everybody."""
-        longest = [*self._parked][:most]
-        calls = [call for request in longest for call in self._parked.pop(request)]
+    def serve_parked(self) -> None:
+        """Serve everybody who waits with what is here now: on the way out."""
+        while self._parked:
+            self._serve_longest(ABSENCE_CHECKS_MAX)
+
+    def _serve_longest(self, most: int) -> int:
+        """Serve the requests that have waited longest, some hundreds of calls; how many requests that was."""
+        calls: list[Call] = []
+        longest = 0
+        while self._parked and longest < most and len(calls) < DRAIN_MESSAGES_MAX:
+            calls += self._parked.pop(next(iter(self._parked)))
+            longest += 1
         self._node.refresh()
         for call in calls:
             call.checked = True
         self._serve_batch(calls)
+        return longest

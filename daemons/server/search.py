@@ -41,6 +41,7 @@ from storage.search_query import Query
 
 SPARE_ROWS: Final = 8  # looked up at first besides a page: copies that are not shown; then twice as many,
 ROWS_MAX: Final = 512  # and no more at once: a page of history takes as long
+INTERRUPT_SECONDS: Final = 0.02  # between two interrupts of a search that is to end
 SECONDS_PER_TOKEN: Final = 0.002  # of searching; a page's bytes are paid for besides
 
 
@@ -207,14 +208,18 @@ class Search:
             if index is None:
                 raise Refused("busy", wire_text("busy"))
 
+            back: list[None] = []
+
             def work() -> None:
                 try:
                     ends.append(index.find(query, below=found.below, most=most))
                 except (Interrupted, SearchFailed) as error:
                     ends.append(error)
+                finally:
+                    back.append(None)
 
             async with trio.open_nursery() as beside:
-                beside.start_soon(_interrupt, index, deadline)
+                beside.start_soon(_interrupt, index, deadline, back)
                 with trio.CancelScope(shield=True):
                     await self._node.surroundings.aside(work)
                 beside.cancel_scope.cancel()
@@ -257,9 +262,18 @@ def _most(call: Call) -> int:
     return SEARCH_WAITING_MAX if call.principal.role == "broker" else SEARCH_WAITING_PER_CLIENT_MAX
 
 
-async def _interrupt(index: Index, deadline: float) -> None:
-    await trio.sleep_until(deadline)
-    index.interrupt()
+async def _interrupt(index: Index, deadline: float, back: list[None]) -> None:
+    """End what a thread looks for at the deadline, or when the server stops, until the thread is back.
+
+    More than once: an interrupt that comes before the statement has begun ends nothing.
+    """
+    try:
+        await trio.sleep_until(deadline)
+    finally:
+        with trio.CancelScope(shield=True):
+            while not back:
+                index.interrupt()
+                await trio.sleep(INTERRUPT_SECONDS)
 
 
 def _limit(asked: Asked) -> int:

@@ -145,7 +145,7 @@ class Writes:
         """`replicate` of another project's server: stored once, whoever else got it too."""
         draft = plain_draft(kind, content)
         call.id = plain_id(kind, content)
-        self.found = self._node.store.find_ids([call.id])
+        self.found = {**self.found, **self._node.store.find_ids([call.id])}
         if not self._known(call, draft, Write(level=Level.LOCAL)):
             self._append(call, draft, Write(level=Level.LOCAL))
 

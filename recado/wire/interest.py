@@ -47,4 +47,7 @@ class Interest:
 
     def covers(self, topic: bytes) -> bool:
         """Whether a subscription is the topic, or a beginning of it."""
-        return self._overflown or any(topic[:length] in self._topics for length in self._lengths)
+        longest = len(topic)
+        return self._overflown or any(
+            length <= longest and topic[:length] in self._topics for length in self._lengths
+        )

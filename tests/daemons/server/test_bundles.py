@@ -275,6 +275,40 @@ async def test_each_of_many_counts_for_the_rates(autojump_clock: trio.abc.Clock)
         )
 
 
+async def test_a_heap_of_many_leaves_others_their_turn(autojump_clock: trio.abc.Clock) -> None:
+    """What is refused, publish by publish, in a heap of requests is served in slices: other tasks run."""
+    turns = 0
+    async with bench("server-1", of=1) as cluster, trio.open_nursery() as nursery:
+        server = cluster.running["server-1"]
+        await server.furnish()
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await trio.lowlevel.checkpoint()
+                turns += 1
+
+        items = [("geral", "", None)] * PUBLISHES_OF_REQUEST_MAX
+        waiting = [await server.later(nursery, "status") for _ in range(1)]
+        nursery.start_soon(count)
+        before = turns
+        heap = [many(server, *items) for _ in range(64)]
+        answers = await together(heap)
+        assert turns - before >= len(heap)
+        assert {answer["code"] for found in answers for answer in found} == {"text_empty"}
+        assert waiting
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_may_not_ask_at_all_is_told_once(autojump_clock: trio.abc.Clock) -> None:
+    """A bundle of a key that nobody knows, or beyond its address's rate, is refused as one request."""
+    async with people(limits=limits(address_requests_per_second=1.0, address_requests_burst=100)) as cluster:
+        items = [("c", "oi", None)] * 90
+        reply = await cluster.ask("ninguém", "publish_many", user="ninguém", items=items)
+        assert (reply["status"], reply["code"]) == ("erro", "key_unknown")
+        assert "answers" not in reply
+
+
 def test_what_answers_have_alike() -> None:
     """Only fields that all have, with one value, are shared."""
     assert shared([{"a": 1, "b": 2}]) == {"a": 1, "b": 2}
