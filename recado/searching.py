@@ -1,6 +1,6 @@
 """Searching the messages, as the library asks and reads it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,11 @@ from recado.failures import BadReply, checked
 from recado.protocol import names
 from recado.protocol.limits import SEARCH_MESSAGES_DEFAULT
 from recado.protocol.searching import searchable
-from recado.values import Key, Message, Unreadable
+from recado.values import Key, Listed, Message, Unreadable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Listed):
     """Messages that a search has found, in their order, as one server had them.  Iterable.
 
     `more`: there are earlier ones, which ``search(…, before=found.earlier)`` gives.  `partial`: it took too
@@ -28,17 +28,6 @@ class Found:
     lag: int
     server: str
     behind: bool = False
-
-    def __iter__(self) -> Iterator[Message]:
-        return iter(self.messages)
-
-    def __len__(self) -> int:
-        return len(self.messages)
-
-    @property
-    def earlier(self) -> Key | None:
-        """The key of the first message here: give it as `before` for those that were found before it."""
-        return next((m.key for m in self.messages if m.key is not None), None)
 
 
 class Searches(Community):

@@ -89,8 +89,26 @@ class Change(NamedTuple):
         return self.now is None
 
 
+class Listed:
+    """What holds some messages, in their order.  Iterable."""
+
+    __slots__ = ()
+    messages: tuple[Message, ...]
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self.messages)
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    @property
+    def earlier(self) -> Key | None:
+        """The key of the first message here: give it as `before` for those before it."""
+        return next((m.key for m in self.messages if m.key is not None), None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(Listed):
     """Messages in their order, as one server had them.  Iterable.
 
     `more`: there are others beyond `limit`; `earlier` asks for those before (`history(before=…)`),
@@ -103,17 +121,6 @@ class Page:
     upto: Mapping[str, int]
     server: str
     behind: bool = False
-
-    def __iter__(self) -> Iterator[Message]:
-        return iter(self.messages)
-
-    def __len__(self) -> int:
-        return len(self.messages)
-
-    @property
-    def earlier(self) -> Key | None:
-        """The key of the first message here: give it as `before` to turn back one page."""
-        return next((m.key for m in self.messages if m.key is not None), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

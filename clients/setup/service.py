@@ -78,11 +78,7 @@ def enable(plan: Plan, node: str, places: Places, *, start: bool, with_socket: b
         return []
     sockets = [socket_unit(place.name) for place in plan.together(node)] if with_socket else []
     names = [*sockets, *units(plan, node), TARGET]
-    if places.root != Path("/"):
-        _call("systemctl", f"--root={places.root}", "--quiet", "enable", *names)
-        return names
-    if not manager_runs():
-        _call("systemctl", "--quiet", "enable", *names)
+    if _enabled_for_later(names, places):
         return names
     _call("systemctl", "daemon-reload")
     for socket in sockets if start else ():
@@ -94,16 +90,23 @@ def enable(plan: Plan, node: str, places: Places, *, start: bool, with_socket: b
     return names
 
 
+def _enabled_for_later(names: list[str], places: Places) -> bool:
+    """Whether no manager runs here that could start anything: then they come up at the next boot."""
+    if places.root != Path("/"):
+        _call("systemctl", f"--root={places.root}", "--quiet", "enable", *names)
+        return True
+    if not manager_runs():
+        _call("systemctl", "--quiet", "enable", *names)
+        return True
+    return False
+
+
 def enable_further(name: str, places: Places, *, start: bool, with_socket: bool) -> list[str]:
     """The same for one more server of a host that is a node; with `start` the others restart first."""
     if shutil.which("systemctl") is None or not units_there(places.root):
         return []
     names = [*([socket_unit(name)] if with_socket else []), f"recado-server@{name}.service"]
-    if places.root != Path("/"):
-        _call("systemctl", f"--root={places.root}", "--quiet", "enable", *names)
-        return names
-    if not manager_runs():
-        _call("systemctl", "--quiet", "enable", *names)
+    if _enabled_for_later(names, places):
         return names
     _call("systemctl", "daemon-reload")
     if start:
